@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from anyio.from_thread import start_blocking_portal
 from tests.unit.web.serving import Served, serve
@@ -31,3 +35,39 @@ def site(status: AgentStatus) -> Iterator[Site]:
         portal.wrap_async_context_manager(serve(status)) as served,
     ):
         yield Site(served, portal.call)
+
+
+@contextmanager
+def below(address: str, path: str) -> Iterator[str]:
+    """Serve a site below a path of a proxy, and nothing else there; return the address.
+
+    Arguments:
+        address: The site's.
+        path: With a slash at both ends.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if not self.path.startswith(path):
+                self.send_error(404)
+                return
+            with suppress(HTTPError, OSError), urlopen(address + self.path[len(path) :]) as answer:
+                self.send_response(answer.status)
+                self.send_header("Content-Type", answer.headers["Content-Type"])
+                self.end_headers()
+                while piece := answer.read1():
+                    self.wfile.write(piece)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}{path}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

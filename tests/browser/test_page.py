@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.browser.chromium import Browser, chromium, needs_chromium
-from tests.browser.serving import site
+from tests.browser.serving import below, site
 from tests.unit.web.statuses import HOUR, KINDS, NOW, agent, cluster, many, runs, storage
 
 from raft_snapshot_agent.core.state.storage_status import OngoingFailure
@@ -51,6 +51,29 @@ def test_the_countdown_goes_by_the_clock_of_the_agent(browser: Browser) -> None:
         browser.open(web.address)
         due = "return document.querySelector('time[data-due]').textContent"
         until(lambda: browser.run(due).startswith("in 39m"), "it counts", within=60)
+
+
+def test_below_a_path_of_a_proxy_it_is_the_same(browser: Browser) -> None:
+    browser.complaints()
+    with site(many(60)) as web, below(web.address, "/backup/") as address:
+        browser.open(address)
+        until(lambda: "live" in browser.run(TEXT), "it is live", within=60)
+        size = "return parseFloat(getComputedStyle(document.querySelector('h1')).fontSize)"
+        assert browser.run(size) >= 40
+        browser.run("document.querySelector('tr[data-name] a').click()")
+        until(lambda: "cluster=" in browser.run("return location.href"), "it is open", within=60)
+        assert browser.run("return location.href").startswith(address)
+        browser.run("document.querySelector('form.filter a').click()")
+        until(lambda: browser.run("return location.href") == address, "it is back", within=60)
+        assert browser.complaints() == []
+
+
+def test_a_long_name_is_broken_into_lines(browser: Browser) -> None:
+    long = "n" * 180
+    with site(agent(cluster(long, storages=(storage(long),)))) as web:
+        browser.look(360, 800, "light", phone=True)
+        browser.open(web.address)
+        assert browser.run("return document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def test_one_whose_agent_is_gone_says_that_it_is_not_live(browser: Browser) -> None:

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from shlex import quote
 from typing import cast
 
 import anyio
@@ -187,7 +188,8 @@ def _vanished(destination: Destination, name: str) -> str:
 
 
 def _copy(destination: Destination, name: str) -> str:
-    return f"raft-snapshot-agent copy {name} --from OTHER_STORAGE --to {destination.name}"
+    there = quote(destination.name)
+    return f"raft-snapshot-agent copy {quote(name)} --from OTHER_STORAGE --to {there}"
 
 
 def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]:

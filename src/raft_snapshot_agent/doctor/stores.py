@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from shlex import quote
 from typing import cast
 
 import anyio
@@ -196,7 +197,8 @@ def _blemishes(holding: Holding, found: Census) -> list[CheckResult]:
         advice = f"look once more: verify {found.broken[0].name}; do not restore from it"
         said.append(warning(_CHECK, message, advice))
     for doubt in [] if holding.survey.scrubbed is None else holding.survey.scrubbed.doubts:
-        advice = f"look at it: verify --all --storage {name}; copy it again from another storage"
+        look = f"look at it: verify --all --storage {quote(name)}"
+        advice = f"{look}; copy it again from another storage"
         said.append(warning(_CHECK, f"{name}: {doubt}", advice))
     if found.ahead and found.whole:
         message = f"{name}: dated in the future: {_describe(found.ahead)}"

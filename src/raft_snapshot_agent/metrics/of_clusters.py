@@ -83,7 +83,8 @@ METRICS: tuple[Metric, ...] = (
     of_cluster(
         "leader",
         Kind.GAUGE,
-        "Whether this agent takes the snapshots of the cluster; NaN: it has not tried yet.",
+        "Whether this agent takes the snapshots of the cluster, also while they fail;"
+        " NaN: it has not tried yet.",
         _works,
     ),
     of_cluster(

@@ -23,7 +23,7 @@ from raft_snapshot_agent.web.page.cluster_view import PageQuery
 from raft_snapshot_agent.web.page.render import ASSETS, read_asset, render_page
 from raft_snapshot_agent.web.probes import Probe, probe_health, probe_readiness
 from raft_snapshot_agent.web.routes import ADDRESSES, describe_api
-from raft_snapshot_agent.web.stored import MOST, USUAL, Question, list_snapshots
+from raft_snapshot_agent.web.stored import MOST, USUAL, Question, find_missing, list_snapshots
 from raft_snapshot_agent.web.vault_words import describe_in_vaults_words, find_cluster
 
 TakeNow = Callable[[str | None], bool]
@@ -71,7 +71,8 @@ class Api:
         q, before, after = (query.get(name, "")[:_LONGEST_WORD] for name in ("q", "from", "to"))
         asked = PageQuery(q, query.get("cluster"), before, after)
         made = await self._renderer.render(asked, lambda status: render_page(status, asked))
-        return Response(made, media_type="text/html")
+        there = asked.cluster is None or _has(self._board.read(), asked.cluster)
+        return Response(made, 200 if there else 404, media_type="text/html")
 
     async def asset(self, request: Request) -> Response:
         """Answer with a file of the page."""
@@ -104,6 +105,8 @@ class Api:
         asked = _read_question(request)
         if isinstance(asked, Refusal):
             return asked.answer()
+        if missing := find_missing(self._board.read(), asked):
+            return Refusal(404, missing).answer()
 
         def make(status: AgentStatus) -> bytes:
             return write_json(list_snapshots(status, asked))
@@ -140,6 +143,10 @@ class Api:
             await anyio.sleep(_SPACING)
             with anyio.move_on_after(_PULSE):
                 version = await self._board.wait_for_change(version)
+
+
+def _has(status: AgentStatus, cluster: str) -> bool:
+    return any(one.name == cluster for one in status.clusters)
 
 
 def _answer_probe(probe: Probe) -> Response:

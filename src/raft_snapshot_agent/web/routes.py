@@ -28,7 +28,8 @@ class Address:
 
 _SNAPSHOT_AUTO = "/v1/sys/storage/raft/snapshot-auto/status/{name}"
 ADDRESSES = (
-    Address("/", "page", "The page", {200: "How things stand"},
+    Address("/", "page", "The page",
+            {200: "How things stand", 404: "No cluster has that name"},
             {"q": "part of a cluster's name", "cluster": "one of them",
              "from": "a run to compare", "to": "the other"}, kind="text/html"),
     Address("/style.css", "asset", "Part of the page", {200: "It"}, kind="text/css"),
@@ -43,7 +44,8 @@ ADDRESSES = (
     Address(_SNAPSHOT_AUTO, "vault_status", "The same in the words of Vault Enterprise",
             {200: "One cluster's", 404: "No cluster has that name"}),
     Address("/api/v1/snapshots", "snapshots", "What is stored",
-            {200: "As listed last, newest first", 400: "A number is wrong"},
+            {200: "As listed last, newest first", 400: "A number is wrong",
+             404: "No cluster or storage has that name"},
             {"cluster": "its name", "storage": "its name", "offset": "where to begin",
              "limit": "how many at most"}),
     Address("/api/v1/events", "events", "Sends an event after each change",

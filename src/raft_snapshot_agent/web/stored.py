@@ -24,6 +24,15 @@ class Question:
     limit: int = USUAL
 
 
+def find_missing(status: AgentStatus, asked: Question) -> str:
+    """Return which name in a question is nobody's; empty if there is none."""
+    clusters = [one for one in status.clusters if asked.cluster in (None, one.name)]
+    if asked.cluster is not None and not clusters:
+        return "no cluster has that name"
+    names = {one.name for each in clusters for one in each.storages}
+    return "no storage has that name" if {asked.storage} - {None, *names} else ""
+
+
 def list_snapshots(status: AgentStatus, asked: Question) -> dict[str, Any]:
     """Return one page of the snapshots, by cluster and storage, newest first."""
     found = [*_choose(status, asked)]

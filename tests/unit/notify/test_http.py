@@ -140,7 +140,7 @@ def test_every_event_can_be_sent_and_the_test_too(receiver: Receiver, kind: str)
 
 
 @pytest.mark.parametrize("kind", HTTP)
-@pytest.mark.parametrize("answer", [gzip.compress(b"ok"), b"no gzip"])
+@pytest.mark.parametrize("answer", [gzip.compress(b"ok"), b"ok"], ids=["gzip", "another"])
 def test_a_message_was_taken_however_the_answer_is_encoded(
     receiver: Receiver, kind: str, answer: bytes
 ) -> None:

@@ -77,6 +77,24 @@ async def test_a_number_that_is_none_is_refused() -> None:
             assert (await web.ask(f"/api/v1/snapshots?{wrong}")).status == 400
 
 
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("", 200),
+        ("cluster=prod", 200),
+        ("cluster=prod&storage=local", 200),
+        ("storage=local", 200),
+        ("cluster=nope", 404),
+        ("cluster=nope&storage=local", 404),
+        ("storage=nope", 404),
+        ("cluster=", 404),
+    ],
+)
+async def test_a_name_that_nobody_has_is_not_found(query: str, code: int) -> None:
+    async with serve(agent(cluster("prod"))) as web:
+        assert (await web.ask(f"/api/v1/snapshots?{query}")).status == code
+
+
 def test_what_is_stored_is_listed_page_by_page() -> None:
     status = agent(cluster("a"), cluster("b"))
     everything = list_snapshots(status, Question(limit=1000))

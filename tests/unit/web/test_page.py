@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from tests.unit.web.html_check import Checked
@@ -46,7 +47,9 @@ def test_every_kind_of_status_is_a_sound_page(kind: str) -> None:
     page = Checked(text)
     assert page.wrong == []
     assert "<script>alert" not in text
-    assert all(one.startswith(("/", "#")) or one == "data:," for one in page.links), page.links
+    behind = "https://proxy.example/backup/"  # which passes on what is below this path
+    led = {urljoin(behind, one) for one in page.links} - {"data:,"}
+    assert all(one.startswith(behind) for one in led), page.links
     assert text.count("<script") == 1
 
 
@@ -135,11 +138,11 @@ async def test_the_page_needs_nothing_but_what_is_served_beside_it() -> None:
     async with serve() as web:
         page = Checked((await web.ask("/")).text)
         for link in page.links:
-            if link.startswith("/"):
-                assert (await web.ask(link)).status == 200
+            if not link.startswith(("#", "data:")):
+                assert (await web.ask(urljoin("/", link))).status == 200
         for path in ("/style.css", "/live.js"):
             assert not re.search(
-                r"https?:|url\(|@import|innerHTML|eval", (await web.ask(path)).text
+                r"https?:|url\(|@import|innerHTML|eval|[\"']/\w", (await web.ask(path)).text
             )
 
 
@@ -227,6 +230,22 @@ def test_of_many_clusters_those_with_problems_come_first_and_one_can_be_chosen()
     assert len(some.clusters) == 10
     assert view_page(many(CARDS)).cards
     assert view_page(status, PageQuery(cluster="nobody")).clusters == ()
+
+
+async def test_a_cluster_that_nobody_has_is_not_found() -> None:
+    async with serve(many(10)) as web:
+        page = await web.ask("/?cluster=nobody")
+        assert (page.status, "No cluster has that name." in page.text) == (404, True)
+        assert (await web.ask("/?cluster=team-001")).status == 200
+        assert (await web.ask("/?q=nobody")).status == 200
+
+
+def test_a_row_names_the_storage_whose_problem_it_tells() -> None:
+    stale = many(CARDS + 1)
+    first = replace(stale.clusters[0], storages=(storage(newest=9),), failing=None)
+    page = view_page(replace(stale, clusters=(first, *stale.clusters[1:])))
+    told = next(one.told for one in page.clusters if one.name == first.name)
+    assert told.startswith("local: ")
 
 
 def test_what_changed_between_any_two_snapshots_is_told_by_mount() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from shlex import quote
 
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.problems import (
@@ -187,7 +188,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
         mend = advise(CHECK_FIRST, "prune --acknowledge", cluster)
         yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
     if found := [] if holding is None else _list_broken(holding.survey):
-        mend = advise("look at it", f"verify --all --storage {storage.name}", cluster)
+        mend = advise("look at it", f"verify --all --storage {quote(storage.name)}", cluster)
         yield alert(AlertEvent.SCRUB_FAILED, f"{'; '.join(found)}; {mend}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+from shlex import quote
 
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import CheckState
@@ -68,7 +69,7 @@ class Problem:
     kind: ProblemKind
     severity: Severity
     text: str
-    """The problem, in one line."""
+    """The problem, in one line, without its subject."""
     advice: str
     """The remedy, in one line."""
     cluster: str = ""
@@ -183,7 +184,7 @@ def _first_is_missing(storage: StorageStatus, cluster: str) -> Problem:
     return Problem(
         ProblemKind.NO_SNAPSHOT_YET,
         Severity.ATTENTION,
-        f"{storage.name}: no snapshot yet",
+        "no snapshot yet",
         "wait for the first one",
         cluster,
         storage.name,
@@ -197,7 +198,7 @@ def _of_storage(storage: StorageStatus, cluster: ClusterStatus, now: datetime) -
         yield Problem(
             ProblemKind.STORAGE_FAILED,
             worst,
-            f"snapshots are not stored in {storage.name}: {storage.failing.text}",
+            f"snapshots are not stored: {storage.failing.text}",
             advise("find the cause", "doctor", name),
             name,
             storage.name,
@@ -213,21 +214,21 @@ def _of_storage(storage: StorageStatus, cluster: ClusterStatus, now: datetime) -
     if kind is ProblemKind.STALE and verdict.newest is None and storage.is_new(now):
         yield _first_is_missing(storage, name)
         return
-    said = f"{storage.name}: {verdict.message}"
-    yield Problem(kind, min(severity, worst), said, advice, name, storage.name)
+    yield Problem(kind, min(severity, worst), verdict.message, advice, name, storage.name)
 
 
 def _grade(
     storage: StorageStatus, state: CheckState, cluster: str
 ) -> tuple[ProblemKind, Severity, str]:
-    look = advise("inspect it", f"list --storage {storage.name}", cluster)
+    here = f"--storage {quote(storage.name)}"
+    look = advise("inspect it", f"list {here}", cluster)
     if storage.holding is not None and storage.holding.error is not None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, advise("find the cause", "doctor", cluster)
     if state is CheckState.WARNING and storage.alarm:
         advice = advise(CHECK_FIRST, "prune --acknowledge", cluster)
         return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.has_rot:
-        advice = advise("inspect it", f"verify --all --storage {storage.name}", cluster)
+        advice = advise("inspect it", f"verify --all {here}", cluster)
         return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
     if state is CheckState.WARNING and storage.required:
         return ProblemKind.DOUBT, Severity.ATTENTION, look
@@ -281,5 +282,5 @@ def _of_drills(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
 
 def advise(what: str, command: str, cluster: str) -> str:
     """Return a remedy with a command to paste."""
-    which = f" --cluster {cluster}" if cluster else ""
+    which = f" --cluster {quote(cluster)}" if cluster else ""
     return f"{what}: raft-snapshot-agent {command}{which}"

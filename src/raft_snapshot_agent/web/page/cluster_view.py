@@ -115,7 +115,7 @@ def view_cluster(
         last=None if last is None else show_moment(last, words.ago(last, now)),
         next=None if cluster.next_due is None else _tell_next(cluster.next_due, now),
         running=_tell_running(cluster, now),
-        told=problems[0].text if problems else "",
+        told=_tell_worst(problems[0]) if problems else "",
         drill="" if drill is None else _tell_drill(cluster, now),
         drill_tone="" if drill is None else "good" if drill.passed else "bad",
         holds=_list_holds(cluster),
@@ -132,6 +132,10 @@ def view_cluster(
         charts=draw_charts(cluster.storages) if whole else (),
         changes=compare_runs(cluster, asked.before, asked.after) if whole else None,
     )
+
+
+def _tell_worst(problem: Problem) -> str:
+    return f"{problem.storage}: {problem.text}" if problem.storage else problem.text
 
 
 def _tell_worker(cluster: ClusterStatus) -> str:

@@ -51,8 +51,11 @@ def _environment() -> Environment:
 
 
 def _link(cluster: str) -> str:
-    """Return the address of one cluster's page; one that has no name has the whole."""
-    return f"/?{urlencode({'cluster': cluster})}" if cluster else "/"
+    """Return the address of one cluster's page; one that has no name has the whole.
+
+    It is relative, as a proxy may serve the page below a path of its own.
+    """
+    return f"./?{urlencode({'cluster': cluster})}" if cluster else "./"
 
 
 def _finalize(value: Any) -> Any:

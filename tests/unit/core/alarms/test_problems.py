@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -136,6 +137,14 @@ def test_the_command_to_paste_names_the_cluster_where_there_are_several() -> Non
     ]
 
 
+def test_a_command_to_paste_is_quoted_for_a_shell() -> None:
+    odd = replace(surveyed(OLD), name="disk of $(ü)")
+    (problem,) = list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("a b", (odd,)),)))
+    assert shlex.split(problem.advice.partition(": ")[2]) == [
+        *("raft-snapshot-agent", "list", "--storage", "disk of $(ü)", "--cluster", "a b")
+    ]
+
+
 def test_every_kind_has_a_case() -> None:
     told = {kind for _, _, kind, _ in CASES.values()} | {ProblemKind.CONFIG_REFUSED}
     assert told == set(ProblemKind)
@@ -156,9 +165,9 @@ def test_a_storage_without_a_snapshot_fails_only_after_its_first_slot() -> None:
     empty = surveyed(Survey.of([], NOW), configured_at=NOW - timedelta(minutes=50))
     new, late = (replace(empty, interval=timedelta(minutes=number)) for number in (60, 45))
     (problem,) = list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (new,)),)))
-    assert (problem.severity, problem.text) == (Severity.ATTENTION, "far: no snapshot yet")
+    assert (problem.severity, problem.text) == (Severity.ATTENTION, "no snapshot yet")
     (problem,) = list_problems(AgentStatus("1", NOW, NOW, (ClusterStatus("", (late,)),)))
-    assert (problem.severity, problem.text) == (Severity.FAILING, "far: no snapshot")
+    assert (problem.severity, problem.text) == (Severity.FAILING, "no snapshot")
 
 
 @pytest.mark.parametrize("survey", [OLD, Survey.of([], NOW)], ids=["old", "empty"])

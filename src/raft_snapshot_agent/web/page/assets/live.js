@@ -52,7 +52,7 @@
     busy = true;
     try {
       const answer = await fetch(location.href, {cache: "no-store"});
-      if (!answer.ok) throw new Error(String(answer.status));
+      if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
       show(new DOMParser().parseFromString(await answer.text(), "text/html"));
       say("live", false);
     } catch (error) {
@@ -96,7 +96,7 @@
       field.focus();
     }
   });
-  const events = new EventSource("/api/v1/events");
+  const events = new EventSource("api/v1/events");
   events.addEventListener("status", load);
   events.addEventListener("error", () => say("not live: connecting again; what is shown may be old", true));
   set();

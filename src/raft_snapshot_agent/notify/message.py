@@ -30,7 +30,7 @@ _WORDS: Mapping[AlertEvent, str] = {
     AlertEvent.DRILL_FAILED: "a drill failed or could not be run",
     AlertEvent.SCRUB_FAILED: "a stored snapshot is broken",
     AlertEvent.LEASE_UNUSABLE: "the lease cannot be used",
-    AlertEvent.LOGIN_FAILING: "the agent will soon be unable to log in",
+    AlertEvent.LOGIN_FAILING: "the server refuses the agent's login",
     AlertEvent.RECOVERED: "a test message",
     AlertEvent.START: "a snapshot begins",
     AlertEvent.SUCCESS: "a snapshot is stored",

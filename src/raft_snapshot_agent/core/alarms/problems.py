@@ -246,11 +246,12 @@ def _of_rest(cluster: ClusterStatus) -> Iterator[Problem]:
             name,
         )
     if cluster.login_failing:
+        works = cluster.failing is None  # with the token of an earlier login
         yield Problem(
             ProblemKind.LOGIN_FAILING,
             Severity.ATTENTION,
             cluster.login_failing,
-            "renew the agent's credentials before its token ends",
+            f"renew the agent's credentials{' before its token ends' if works else ''}",
             name,
         )
 

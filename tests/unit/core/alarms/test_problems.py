@@ -145,6 +145,16 @@ def test_a_command_to_paste_is_quoted_for_a_shell() -> None:
     ]
 
 
+@pytest.mark.parametrize(("failing", "until"), [(None, True), (FAILURE, False)])
+def test_a_token_is_told_of_only_while_snapshots_are_taken_with_it(
+    failing: OngoingFailure | None, until: bool
+) -> None:
+    cluster = ClusterStatus("", (surveyed(FRESH),), login_failing="no", failing=failing)
+    problems = list_problems(AgentStatus("1", NOW, NOW, (cluster,)))
+    (login,) = (one for one in problems if one.kind is ProblemKind.LOGIN_FAILING)
+    assert ("before its token ends" in login.advice) is until
+
+
 def test_every_kind_has_a_case() -> None:
     told = {kind for _, _, kind, _ in CASES.values()} | {ProblemKind.CONFIG_REFUSED}
     assert told == set(ProblemKind)

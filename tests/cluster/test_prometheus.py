@@ -8,9 +8,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 from tests.faults.site import Site
+from tests.lying import CuttingTcpProxy
 from tests.prometheus import Exporter, Prometheus, needs_prometheus, prometheus
 from tests.unit.metrics.statuses import FAILURE, HOUR, agent, cluster, run, storage
 
@@ -160,5 +162,42 @@ def test_a_real_agent_is_scraped_and_a_restart_forgets_nothing(site: Site) -> No
                 until(lambda: not server.firing(), "nothing fires", within=PATIENCE, pause=0.2)
                 assert taken(server) == first
         assert [len(names) for names in site.names()] == [1, 1]
+    finally:
+        release_ports([port])
+
+
+@needs_prometheus
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_a_storage_that_goes_away_fires_over_a_restart_until_it_is_back(site: Site) -> None:
+    (port,) = free_ports(1)
+    site.more |= {"web": {"listen": f"{LOOPBACK}:{port}"}, "schedule": {"every": "2s"}}
+    (folder := site.root / "prometheus").mkdir()
+    upstream, late = urlsplit(site.seaweed.endpoint), "RaftSnapshotTooOld"
+
+    def holds(server: Prometheus, query: str) -> bool:
+        return bool(server.ask(f"query?query={quote(query)}")["result"])
+
+    try:
+        with (
+            CuttingTcpProxy(upstream.hostname or "", upstream.port or 0) as line,
+            ExitStack() as stack,
+        ):
+            site.s3 |= {"endpoint": line.address, "timeout": "1s"}
+            known = 'raft_snapshot_overdue_timestamp_seconds{storage="s3"}>0'
+            unlisted = 'raft_snapshot_storage_state{storage="s3"}==3'
+            with site.command("run"):
+                server = stack.enter_context(prometheus(folder, port, hastened(RULES)))
+                until(lambda: holds(server, known), "it is known", within=PATIENCE)
+                line.refuse()
+                until(lambda: holds(server, unlisted), "it is lost", within=PATIENCE)
+                until(lambda: late in server.firing(), "it fires", within=PATIENCE)
+            until(lambda: not holds(server, unlisted), "the agent is gone", within=PATIENCE)
+            with site.command("run"):
+                until(lambda: holds(server, unlisted), "it is still lost", within=PATIENCE)
+                until(lambda: late in server.firing(), "it fires again", within=PATIENCE)
+                assert not holds(server, known)
+                line.restore()
+                until(lambda: late not in server.firing(), "it resolves", within=PATIENCE)
     finally:
         release_ports([port])

@@ -8,10 +8,11 @@ import pytest
 from tests.unit.metrics.statuses import FAILURE, HOUR, NOW, STATES, agent, cluster, fresh, storage
 
 from raft_snapshot_agent.core.schedules.schedule import Every
-from raft_snapshot_agent.core.schedules.timetable import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
-from raft_snapshot_agent.core.state.status import ClusterStatus, StorageStatus
+from raft_snapshot_agent.core.state.status import ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.errors import StorageUnavailable
 from raft_snapshot_agent.metrics.carried import Carried
 from raft_snapshot_agent.metrics.exposition import exposition

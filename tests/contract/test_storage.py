@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.contract.destinations import Place
+from tests.contract.destinations import Local, Place
 from tests.contract.sources import MIB, NAME, Watched, beside, bytes_of, content, whole
 from tests.processes.command import Command
 
-from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, VerificationError
+from raft_snapshot_agent.errors import SnapshotNotFound, Stopped, StorageError, VerificationError
 from raft_snapshot_agent.network.idle import close_idle
 from raft_snapshot_agent.storage.azure import listing as azure
 from raft_snapshot_agent.storage.base import BytesSource, Storage
@@ -121,6 +121,20 @@ async def test_put_replaces_what_had_the_name(destination: Place) -> None:
         await storage.put(NAME, source)
     assert await content(storage, NAME) == b"the second"
     assert [entry.size for entry in await storage.entries()] == [len(b"the second")]
+
+
+async def test_a_folder_that_has_the_name_keeps_its_files(destination: Place) -> None:
+    """Buckets have no folders, and may hold both; where there are folders, it is told."""
+    storage = destination.open()
+    inside = f"{NAME}/{OTHER}"
+    destination.plant([inside])
+    told: AbstractContextManager[object] = suppress(StorageError)
+    if isinstance(destination, Local):
+        told = pytest.raises(StorageError, match="a folder has this name")
+    with told:
+        await storage.put(NAME, BytesSource(b"in the way"))
+    assert set(destination.keys()) - {NAME} == {inside}
+    assert destination.pending() == []
 
 
 async def test_an_empty_storage_has_no_entries(destination: Place) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.errors import SnapshotNotFound
+from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 
 
 def not_found(name: str, where: str) -> SnapshotNotFound:
     """Return the error for a missing object."""
     return SnapshotNotFound(f"there is no {name!r} in {where}", hint="try list")
+
+
+def folder_in_the_way(failed: str) -> StorageError:
+    """Return the error for an object whose name a folder has, which must not be replaced.
+
+    Arguments:
+        failed: Start of the message, such as `cannot store latest in /srv/backups`.
+    """
+    hint = "rename the folder, or choose another static_name or prefix"
+    return StorageError(f"{failed}: a folder has this name", hint=hint)
 
 
 def require_plain_name(name: str, where: str) -> str:

@@ -15,6 +15,7 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.host_limits import FILE_SIZE_HINT
 from raft_snapshot_agent.storage.local.atomic_write import FULL
+from raft_snapshot_agent.storage.names import folder_in_the_way
 
 _DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _MISSING = {errno.ENOENT}
@@ -27,7 +28,10 @@ _KEPT = "likely the file or its folder is immutable or another user's: see lsatt
 
 def failure(doing: str, folder: Path, error: OSError) -> StorageError:
     """Return the error for a failed operation."""
-    message = f"cannot {doing} in {folder}: {reason_of(error)}"
+    failed = f"cannot {doing} in {folder}"
+    if error.errno == errno.EISDIR:
+        return folder_in_the_way(failed)
+    message = f"{failed}: {reason_of(error)}"
     if error.errno in FULL:
         return StorageFull(message, hint=denied_hint(error))
     if error.errno == errno.EFBIG:

@@ -22,6 +22,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.leftovers import fresh_partial
 from raft_snapshot_agent.storage.limits import endless, too_many
+from raft_snapshot_agent.storage.names import folder_in_the_way
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
 from raft_snapshot_agent.storage.sftp.errors import LATER, describe_failure
 from raft_snapshot_agent.storage.sftp.login import HostKeyGuard, log_in
@@ -118,7 +119,12 @@ class Files:
         """Rename the existing file aside first, because plain SFTP never replaces a file.
 
         For a moment no file has the name. The old file is renamed back if the second rename fails.
+
+        Raises:
+            StorageError: A folder has the name; it stays.
         """
+        if await self._bounded(self._client.isdir(path)):
+            raise folder_in_the_way(f"cannot store {path}")
         folder, slash, name = path.rpartition("/")
         aside = f"{folder}{slash}{fresh_partial(name)}"
         try:

@@ -1,10 +1,10 @@
-"""Replaces a file by another on servers whose MOVE never overwrites."""
+"""Gives a file a name, also on servers whose MOVE never overwrites."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.http.body import cleanup
@@ -16,27 +16,46 @@ if TYPE_CHECKING:
 MOVED = {201, 204}
 """RFC 4918, section 9.9.4. What is not WebDAV, such as a page for a login, answers 200."""
 _NOT_OVER = {403, 405, 409, 412, 500, 501, 502}
-"""Statuses with which such servers refuse."""
+"""Statuses with which servers refuse to overwrite."""
 
-Move = Callable[[str, str], "BaseHTTPResponse"]
-"""Moves a file of the folder to another name in it."""
+
+class Move(Protocol):
+    """Moves a file of the folder to another name in it."""
+
+    def __call__(self, old: str, new: str, overwrite: str = "F") -> BaseHTTPResponse: ...
 
 
 def replace(
     move: Move,
+    is_file: Callable[[str], bool],
     delete: Callable[[str], None],
     refused: Callable[[BaseHTTPResponse], StorageError],
     hidden: str,
     name: str,
 ) -> None:
-    """Move a hidden file over an existing one; if that fails, move the existing one aside first.
+    """Move a hidden file to a name, over a file that has it, but never over a folder.
 
-    Then for a moment no file has the name. The old file is moved back if the second move fails.
+    A move that may overwrite deletes a folder with all that is in it (RFC 4918, section 9.9.3), so
+    it is sent only where a file was seen. If it fails, the file is moved aside first. Then for a
+    moment no file has the name, and the old file is moved back if the second move fails.
+
+    Arguments:
+        move: Sends a MOVE; with the header `Overwrite: T` if it says so.
+        is_file: Returns whether a file has a name; raises `StorageError` if a folder has it.
+        delete: Deletes a file.
+        refused: Converts an answer to an error.
+        hidden: Name of the file.
+        name: The name it gets.
 
     Raises:
-        StorageError: The file could not be moved; the old file still has the name.
+        StorageError: The file could not be moved; what had the name still has it.
     """
     answer = move(hidden, name)
+    if answer.status in MOVED:
+        return
+    if answer.status not in _NOT_OVER or not is_file(name):
+        raise refused(answer)
+    answer = move(hidden, name, "T")
     if answer.status in MOVED:
         return
     error, aside = refused(answer), fresh_partial(name)

@@ -31,7 +31,7 @@ from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
 from raft_snapshot_agent.storage.http.pages import LIST_BYTES
 from raft_snapshot_agent.storage.leftovers import Leftovers, fresh_partial, target_of_fresh
 from raft_snapshot_agent.storage.limits import too_many
-from raft_snapshot_agent.storage.names import not_found, require_plain_name
+from raft_snapshot_agent.storage.names import folder_in_the_way, not_found, require_plain_name
 from raft_snapshot_agent.storage.webdav.move import replace
 from raft_snapshot_agent.storage.webdav.options import WebdavOptions
 from raft_snapshot_agent.threads import in_thread
@@ -105,8 +105,8 @@ class WebdavStorage:
         hidden = fresh_partial(name)
         try:
             size = self._upload(doing, hidden, source, stop)
-            refused = partial(self._refused, doing)
-            replace(partial(self._move, doing), self._delete, refused, hidden, name)
+            move, is_file = partial(self._move, doing), partial(self._is_file, doing)
+            replace(move, is_file, self._delete, partial(self._refused, doing), hidden, name)
             self._require_size(name, size)
         except BaseException:
             with cleanup():
@@ -133,10 +133,10 @@ class WebdavStorage:
         self._require_size(hidden, length)
         return length
 
-    def _move(self, doing: str, old: str, new: str) -> BaseHTTPResponse:
+    def _move(self, doing: str, old: str, new: str, overwrite: str = "F") -> BaseHTTPResponse:
         # Behind a proxy that terminates TLS, some servers take their own https:// URL as foreign.
         for destination in (self._url(new), urlsplit(self._url(new)).path):
-            headers = {"destination": destination, "overwrite": "T"}
+            headers = {"destination": destination, "overwrite": overwrite}
             answer = self._ask(doing, "MOVE", self._url(old), headers)
             if answer.status not in {400, 502}:
                 break
@@ -157,6 +157,23 @@ class WebdavStorage:
         except SnapshotNotFound:
             return 0
         return None if listed is None else sum(file.size for file in listed.files)
+
+    def _is_file(self, doing: str, name: str) -> bool:
+        """Return whether a file has the name; `False` if nothing has it.
+
+        Raises:
+            StorageError: A folder has it, or the server does not tell.
+        """
+        try:
+            listed = self._list_url(doing, self._url(name), depth=0)
+        except SnapshotNotFound:
+            return False
+        if listed is None:
+            why = f"cannot {doing} in {self._folder}: the server does not tell what has this name"
+            raise StorageError(why, hint="enable PROPFIND there: a folder would be deleted")
+        if not listed.files:
+            raise folder_in_the_way(f"cannot {doing} in {self._folder}")
+        return True
 
     def _make_folder(self, doing: str) -> None:
         """Create the prefix if it is missing; if that fails, the upload reports why."""

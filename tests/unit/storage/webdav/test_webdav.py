@@ -499,14 +499,26 @@ async def test_what_was_put_aside_comes_back_when_the_new_one_cannot_be_moved(
     def second(request: Request) -> bool:
         nonlocal moves
         moves += request.method == "MOVE"
-        return request.method == "MOVE" and moves in {1, 3}
+        return request.method == "MOVE" and moves in {2, 4}
 
     faults.fail(second, 500)
     with pytest.raises(StorageUnavailable):
         await storage.put(NAME, BytesSource(b"the new one"))
-    assert moves == 4
+    assert moves == 5
     assert await content(storage) == b"the old one"
     assert place.keys() == [NAME]
+    assert place.pending() == []
+
+
+@pytest.mark.parametrize("code", [403, 405])
+async def test_what_may_be_a_folder_is_not_replaced(
+    place: Webdav, faults: S3Faults, code: int
+) -> None:
+    faults.fail(asked("PROPFIND"), code)
+    place.plant([f"{NAME}/inside"])
+    with pytest.raises(StorageError):
+        await behind(place, faults).put(NAME, BytesSource(b"x"))
+    assert place.keys() == [f"{NAME}/inside"]
     assert place.pending() == []
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationInfo, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
-from raft_snapshot_agent.config.identity import identify
+from raft_snapshot_agent.config.identity import find_folders_in_the_way, locate
 from raft_snapshot_agent.config.keys import KeyPath, KeyPosition
 from raft_snapshot_agent.config.model import Config, LogSettings
 from raft_snapshot_agent.config.names import misplaced_error
@@ -160,6 +160,23 @@ def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[Confi
             if other != name:
                 why = f"{place(path)}: {what} is also used by the cluster {other}"
                 faults.append(ConfigError(why, hint="give each cluster its own"))
+    return faults + _find_folders_of_others(clusters)
+
+
+def _find_folders_of_others(
+    clusters: Mapping[str, tuple[Config, KeyPosition]],
+) -> list[ConfigError]:
+    storages = (
+        ((name, index), storage)
+        for name, (config, _) in clusters.items()
+        for index, storage in enumerate(config.storages)
+    )
+    faults = []
+    for (name, index), (other, _) in find_folders_in_the_way(storages):
+        if name != other:
+            where = clusters[name][1](("storages", index, "static_name"))
+            why = f"{where}: is the name of a folder in which the cluster {other} stores"
+            faults.append(ConfigError(why, hint="choose another, or give each its own prefix"))
     return faults
 
 
@@ -168,7 +185,7 @@ def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
         where = ("nodes", index) if config.vault.nodes else ("address",)
         yield ("vault", *where), address, ("address", address)
     for index, storage in enumerate(config.storages):
-        yield ("storages", index), "the place of these snapshots", identify(storage)
+        yield ("storages", index), "the place of these snapshots", locate(storage)
     if config.signing is not None:  # else snapshots of one could be mixed with those of the other
         yield ("signing", "key"), "the signing key", ("signing", config.signing.key)
     if config.lease is not None and config.lease.identity is not None:

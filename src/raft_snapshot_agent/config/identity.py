@@ -1,22 +1,83 @@
-"""Whether two storages store their snapshots in the same place."""
+"""Where a storage stores its snapshots, however its address is written."""
 
 from __future__ import annotations
 
 import os
+import posixpath
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeVar
+from urllib.parse import unquote, urljoin, urlsplit
 
+from raft_snapshot_agent.core.snapshots.naming import list_names
+from raft_snapshot_agent.network.exclusions import ExcludedHost, is_loopback
 from raft_snapshot_agent.storage import AnyStorage
 
-_WHERE = ("auth_url", "storage_url", "endpoint", "url", "account_name", "host", "port")
-_WHAT = ("bucket", "container", "project_name")
-"""Keys that, with the folder, distinguish storages."""
+Owner = TypeVar("Owner")
+
+_WHAT = ("account_name", "bucket", "container", "project_name")
+"""Keys that, with the server and the folder, distinguish storages."""
+_WITH_FOLDERS = {"local", "sftp", "webdav"}
+"""Types in which a file and a folder cannot have the same name."""
 
 
-def identify(storage: AnyStorage) -> object:
-    """Return a value that is equal for storages that store in the same place."""
-    told = type(storage).model_fields.keys()
-    values = [getattr(storage, key) for key in (*_WHERE, *_WHAT) if key in told]
-    folder = PurePosixPath(str(getattr(storage, "path", "")), storage.prefix)
-    if storage.type == "local":
-        folder = PurePosixPath(os.path.realpath(folder))  # links: one folder may have two names
-    return (storage.type, *map(str, values), str(folder))
+@dataclass(frozen=True, slots=True)
+class StoragePlace:
+    """A folder in which snapshots are stored; equal for two names of the same one."""
+
+    server: tuple[str, ...]
+    """Type, server and bucket."""
+    folder: PurePosixPath
+
+
+def locate(storage: AnyStorage) -> StoragePlace:
+    """Return where a storage stores its snapshots."""
+    told = {key: getattr(storage, key) for key in type(storage).model_fields}
+    folder = posixpath.join(str(told.get("path", "")), storage.prefix)
+    urls = [told.get(key) for key in ("auth_url", "storage_url", "endpoint")]
+    match storage.type:
+        case "local":
+            folder = os.path.realpath(folder)  # links: one folder may have two names
+        case "sftp":
+            host = f"[{told['host']}]" if ":" in told["host"] else told["host"]
+            urls = [f"sftp://{host}:{told['port']}"]
+        case "webdav":
+            folder = f"{unquote(urlsplit(told['url']).path)}/{storage.prefix}"
+            urls = [urljoin(told["url"], "/")]
+    what = [str(told.get(key)) for key in _WHAT]
+    server = (storage.type, *map(_unify, urls), *what)
+    return StoragePlace(server, PurePosixPath(posixpath.normpath(folder)))
+
+
+def _unify(url: str | None) -> str:
+    """Return the same text for all ways to write a URL, including the names of this host."""
+    parts = urlsplit(url or "")
+    host = ExcludedHost.of(parts)
+    name = "localhost" if is_loopback(host) else str(host.ip or host.name.rstrip("."))
+    return f"{name}:{host.port}{unquote(parts.path).rstrip('/')}"
+
+
+def find_folders_in_the_way(
+    storages: Iterable[tuple[Owner, AnyStorage]],
+) -> Iterator[tuple[Owner, Owner]]:
+    """Find files with a static name whose path is a folder of a storage, or one above it.
+
+    Arguments:
+        storages: Storages, and who has them.
+
+    Returns:
+        Who has the static name, and who has the folder.
+    """
+    placed = [(owner, storage, locate(storage)) for owner, storage in storages]
+    placed = [one for one in placed if one[1].type in _WITH_FOLDERS]
+    files = {
+        StoragePlace(place.server, place.folder / name): owner
+        for owner, storage, place in placed
+        if storage.static_name is not None
+        for name in list_names(storage.static_name)
+    }
+    for owner, _, place in placed if files else ():
+        for folder in (place.folder, *place.folder.parents):
+            if (other := files.get(StoragePlace(place.server, folder))) is not None:
+                yield other, owner

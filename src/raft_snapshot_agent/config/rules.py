@@ -10,12 +10,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from raft_snapshot_agent.config.identity import identify
+from raft_snapshot_agent.config.identity import find_folders_in_the_way, locate
 from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.model import Config, naming_of
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.schedules.schedule import upcoming
-from raft_snapshot_agent.core.snapshots.naming import parse
+from raft_snapshot_agent.core.snapshots.naming import list_names, parse, snapshot_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, SCRUB_NAME
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import RetentionPolicy
@@ -130,23 +130,39 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
             yield ("lease", "name"), "is the name of another file of the agent's", "choose another"
         taken |= dict.fromkeys(names, "the lease")
     for index, storage in enumerate(config.storages):
-        what = taken.get(storage.static_name or "")
-        if what == "the lease" and (lease is None or lease.storage_name != storage.name):
+        if (static := storage.static_name) is None:
             continue
+        path = ("storages", index, "static_name")
+        what = next((taken[name] for name in list_names(static) if name in taken), None)
+        if what == "the lease" and (lease is None or lease.storage_name != storage.name):
+            what = None
         if what is not None:
-            path = ("storages", index, "static_name")
             yield path, f"is the name of {what} in this storage", "choose another"
+        elif parse(snapshot_name(static), naming_of(config)):
+            what = "looks like the name of a snapshot with its time, which is pruned"
+            yield path, what, "choose another"
 
 
 def _same_place(config: Config) -> Iterator[RuleConflict]:
-    known: dict[object, str] = {}
+    """Find storages with a common folder in which files of both would have the same name."""
+    known: dict[object, tuple[str, str | None]] = {}
     for index, storage in enumerate(config.storages):
         # A snapshot with a static name may be in one folder with those named by time.
-        what = (identify(storage), storage.static_name)
-        other = known.setdefault(what, _name_storage(index, storage))
-        if other != _name_storage(index, storage):
+        static, place = storage.static_name, locate(storage)
+        files = (None,) if static is None else list_names(static)
+        own = _name_storage(index, storage), static
+        others = [known.setdefault((place, file), own) for file in files]
+        other, others_name = next((one for one in others if one != own), own)
+        if other != own[0] and static == others_name:
             why = f"stores in the same place as {other}"
             yield ("storages", index), why, "give each its own path, bucket or prefix"
+        elif other != own[0]:
+            why = f"is the name of a file beside {others_name} of {other}, in the same place"
+            yield ("storages", index, "static_name"), why, "choose another"
+    for index, other_index in find_folders_in_the_way(enumerate(config.storages)):
+        other = _name_storage(other_index, config.storages[other_index])
+        why = f"is the name of a folder in which {other} stores"
+        yield ("storages", index, "static_name"), why, "choose another"
 
 
 def _schedule(config: Config, index: int, storage: AnyStorage) -> Iterator[RuleConflict]:

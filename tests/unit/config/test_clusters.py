@@ -223,6 +223,23 @@ def test_two_clusters_never_store_in_one_place(write: WriteFile, first: str, sec
         assert list(load_all(path, {}).clusters) == ["a", "b"]
 
 
+def test_a_static_name_is_no_folder_of_another_cluster(write: WriteFile) -> None:
+    path = write("""
+        clusters:
+          a:
+            vault: {address: 'http://a:1'}
+            storages: [{type: webdav, url: 'https://h/x', prefix: backups/a}]
+          b:
+            vault: {address: 'http://b:1'}
+            storages: [{type: webdav, url: 'https://h/x', static_name: backups}]
+    """)
+    assert refused(path).startswith(
+        "8:51: clusters.b.storages[0].static_name: is the name of a folder in which the cluster a"
+    )
+    path.write_text(path.read_text().replace("static_name: backups", "static_name: other"))
+    assert list(load_all(path, {}).clusters) == ["a", "b"]
+
+
 def test_what_is_in_force_is_shown_by_cluster(two: LoadedFleet) -> None:
     shown = shown_fleet(two)
     assert list(shown) == ["log", "concurrency", "spread", "clusters"]

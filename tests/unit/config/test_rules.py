@@ -15,6 +15,8 @@ from raft_snapshot_agent.errors import ConfigError
 LoadText = Callable[..., Loaded]
 LOGIN = "vault: {auth: {method: token, token: t}}\n"
 S3 = "type: s3, bucket: b"
+DAV = "{type: webdav, url: 'https://h/x'"
+SFTP = "{type: sftp, host: h, username: u, password: p, path: /x"
 
 
 def loaded(load_text: LoadText, text: str) -> Loaded:
@@ -38,6 +40,14 @@ def without_column(line: str) -> str:
         (f"storages: [{{{S3}}}]\nlease: {{type: storage, storage: s3, name: raft-snapshot-guard.json}}", "3: lease.name: is the name of another file"),
         (f"storages: [{{{S3}}}]\nlease: {{type: storage, storage: s3, name: raft-snapshot-restored}}", "3: lease.name: is the name of another file"),
         (f"storages: [{{{S3}, static_name: raft-snapshot-restored.json}}]", "2: storages[0].static_name: is the name of the note of a restore"),
+        (f"storages: [{{{S3}, static_name: raft-snapshot-guard}}]", "2: storages[0].static_name: is the name of the file of the guard"),
+        (f"storages: [{{{S3}, static_name: raft_snapshot-1795795000000000000.snap}}]", "2: storages[0].static_name: looks like the name of a snapshot with its time"),
+        (f"storages: [{{{S3}, static_name: raft_snapshot-1795795000000000000.snap.json}}]", "2: storages[0].static_name: looks like the name of a snapshot with its time"),
+        (f"storages: [{{{S3}, static_name: x}}, {{{S3}, name: two, static_name: x.json}}]", "2: storages[1].static_name: is the name of a file beside x of s3"),
+        (f"storages: [{{{S3}, static_name: x.hold}}, {{{S3}, name: two, static_name: x}}]", "2: storages[1].static_name: is the name of a file beside x.hold of s3"),
+        ("storages: [{type: local, path: HERE, prefix: a/b}, {type: local, path: HERE, static_name: a}]", "2: storages[1].static_name: is the name of a folder in which local stores"),
+        (f"storages: [{DAV}, static_name: vault}}, {DAV}, prefix: vault}}]", "2: storages[0].static_name: is the name of a folder in which webdav-2 stores"),
+        (f"storages: [{SFTP}, static_name: vault}}, {SFTP}, prefix: vault.json}}]", "2: storages[0].static_name: is the name of a folder in which sftp-2 stores"),
         (f"storages: [{{{S3}, prune: false, retention: {{last: 3}}}}]", "2: storages[0].retention: nothing is deleted here, because prune is false"),
         (f"retention: {{last: 3, max_deletes: 0}}\nstorages: [{{{S3}}}]", "2: retention.max_deletes: lets nothing be deleted"),
         (f"storages: [{{{S3}, retention: {{max_space: 1GB, max_deletes: 0}}}}]", "2: storages[0].retention.max_deletes: lets nothing"),
@@ -87,6 +97,9 @@ def test_what_works_but_may_not_be_meant_is_a_warning(
         f"storages: [{{{S3}}}, {{{S3}, name: latest, static_name: latest.snap}}]",
         f"storages: [{{{S3}, prefix: vault}}, {{{S3}, prefix: vault-prod, name: two}}]",
         "storages: [{type: local, path: HERE/x}, {type: local, path: HERE/x, prefix: a}]",
+        f"storages: [{{{S3}, prefix: a}}, {{{S3}, name: latest, static_name: a}}]",  # a bucket has no folders
+        f"storages: [{DAV}, prefix: vault}}, {DAV}, prefix: vault, name: latest, static_name: vault}}]",
+        f"storages: [{{{S3}, static_name: x}}, {{{S3}, name: two, prefix: a, static_name: x.json}}]",
         f"retention: {{last: 3}}\nstorages: [{{{S3}, prune: false}}]",
         f"retention: {{last: 3}}\nstorages: [{{{S3}, static_name: x}}]",
         f"schedule: {{every: 1h}}\nname_layout: {{prefix: v-, timestamp: 2006-01-02T15-04}}\nstorages: [{{{S3}}}]",

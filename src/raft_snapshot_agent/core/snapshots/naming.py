@@ -204,6 +204,11 @@ def manifest_name(name: str) -> str:
     return Sidecar.MANIFEST.name_for(name)
 
 
+def list_names(name: str) -> tuple[str, ...]:
+    """List the names of a snapshot and of all files that may be beside it."""
+    return name, *(sidecar.name_for(name) for sidecar in Sidecar)
+
+
 def snapshot_name(name: str) -> str:
     """Return the name of the snapshot to which an object belongs."""
     ending = next((ending for ending in Sidecar if name.endswith(ending)), "")

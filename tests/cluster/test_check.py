@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.adversary.history import manifest_for
 from tests.cluster.command import AGENT, Ending, call, environment
 from tests.conftest import StartBao
 from tests.contract.destinations import S3
@@ -34,7 +36,8 @@ def local(folder: Path, *ages: timedelta, **more: Any) -> dict[str, Any]:
         moment = datetime.now(UTC) - age
         name = f"raft-snapshot-{moment:%Y%m%dT%H%M%SZ}-i7-0a1b2c.snap"
         (folder / name).write_bytes(b"snapshot")
-        (folder / f"{name}.json").write_text("{}")
+        manifest = replace(manifest_for(name, b"snapshot"), duration=0.0)
+        (folder / f"{name}.json").write_bytes(manifest.to_json())
     return {"type": "local", "path": str(folder), **more}
 
 

@@ -318,6 +318,18 @@ def test_the_newest_is_not_deleted_however_broken(site: Site, name: str) -> None
 # Whole, but not what it is said to be.
 
 
+def test_a_newest_that_was_cut_is_told_without_reading_it(site: Site, name: str) -> None:
+    assert " verified" in at(site, "list").said
+    lay(site, name, site.objects()[name][:1000])
+
+    assert at(site, "check").code == 1
+    for command in ("list", "check", "status", "doctor"):
+        assert "its manifest" in at(site, command).said
+
+    assert site.run_once().code == 0, "the next one is whole, and ends it"
+    assert at(site, "check").code == 0
+
+
 def test_a_manifest_that_does_not_fit_is_told_and_the_snapshot_kept(site: Site, name: str) -> None:
     site.more["retention"] = {"last": 1}
     manifest = json.loads(site.objects()[manifest_name(name)])

@@ -13,7 +13,8 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
-from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
+from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding, overall
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look_at_all
 from raft_snapshot_agent.doctor.nagios import (

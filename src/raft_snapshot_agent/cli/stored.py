@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +25,7 @@ from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import describe_drill
+from raft_snapshot_agent.destination.holdings import judge_newest
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
@@ -68,10 +70,16 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
 
 
 async def _list_destination(destination: Destination) -> tuple[Stored, ...]:
-    """List the snapshots of a storage, with their signatures if a key is configured."""
-    stored = await destination.stored()
+    """List the snapshots of a storage, with their signatures if a key is configured.
+
+    Without a key only the newest are compared with their manifests, as by `check`.
+    """
+    stored: Sequence[Stored] = await destination.stored()
     if destination.signing is not None:
         stored = await destination.proofs.worth(await destination.proofs.judge(stored), stored)
+    else:
+        with suppress(StorageError):  # whoever may only list sees the list
+            stored = (await judge_newest(destination, stored, datetime.now(UTC))).stored
     return await destination.verdicts.dated(stored)
 
 

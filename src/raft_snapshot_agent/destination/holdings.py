@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import TypeVar
 
 import anyio
 
+from raft_snapshot_agent.core.history.proof import Judge, is_contradicted
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.state.freshness import is_ahead
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import read_newest_drill
@@ -29,6 +32,8 @@ _T = TypeVar("_T")
 LOOK_WITHIN = 30.0
 """Maximum seconds for a storage to answer."""
 _AT_ONCE = 20
+_JUDGED = 20
+"""Most snapshots that are judged to find the newest usable one."""
 
 
 def hold(destination: Destination) -> Holding:
@@ -76,23 +81,73 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     Raises:
         StorageError: A note could not be read.
     """
+    newest = await judge_newest(destination, stored, now)
+    stored = newest.stored
     found = await beside_loop(partial(Survey.of, stored, now), len(stored))
     alarm = await _try_read(destination.alarm())
-    newest = None if found.census is None else found.census.newest
-    verified = newest is not None and newest.verified
+    took = 0.0 if newest.manifest is None else newest.manifest.duration
+    scrubbed = await _try_read(read_scrub_note(destination, now))
+    noted = found.noted("" if alarm is None else str(alarm), took)
+    drill = await _try_read(read_newest_drill(destination, stored, now))
+    noted = replace(noted, denied=newest.denied, contradicted=newest.contradicted)
+    return replace(noted, scrubbed=scrubbed, drill=drill)
+
+
+@dataclass(frozen=True, slots=True)
+class NewestJudged:
+    """A listing whose newest snapshots were compared with their manifests."""
+
+    stored: Sequence[Stored]
+    """Newest first."""
+    contradicted: tuple[Stored, ...] = ()
+    """Those before the newest usable one that are not what their manifests describe."""
+    manifest: Manifest | None = None
+    """The manifest of the newest usable one; `None`: it has none, or it may not be read."""
+    denied: str = ""
+    """Why it may not be read."""
+
+
+async def judge_newest(
+    destination: Destination, stored: Sequence[Stored], now: datetime
+) -> NewestJudged:
+    """Compare the newest snapshots with their manifests, back to the first that agrees.
+
+    That is one manifest, as a rule: to read all of a large storage could take an hour. One with a
+    static name is not compared, because it may just be being replaced.
+
+    Arguments:
+        destination: The storage.
+        stored: Its snapshots, newest first.
+        now: The present time.
+
+    Raises:
+        StorageError: A manifest could not be read.
+    """
+    judge = Judge(destination.proofs.naming)
+    judged: dict[str, Stored] = {}
     manifest, denied = None, ""
-    if newest is not None and verified:
+    for one in islice((one for one in stored if not is_ahead(one.taken_at, now)), _JUDGED):
+        judged[one.name] = one
+        if one.broken or one.doubt:
+            continue
+        if not one.verified:
+            break
         try:
-            manifest = await destination.manifest(newest.name)
+            manifest = await destination.manifest(one.name)
         except LoginRefused:
             raise
         except StorageDenied as error:
             denied = error.message
-    took = 0.0 if manifest is None else manifest.duration
-    scrubbed = await _try_read(read_scrub_note(destination, now))
-    noted = found.noted("" if alarm is None else str(alarm), took)
-    drill = await _try_read(read_newest_drill(destination, stored, now))
-    return replace(noted, scrubbed=scrubbed, drill=drill, denied=denied)
+            break
+        if destination.static_name is None:
+            found = judge.judge_stored(one, manifest)
+            judged[one.name] = found if found.doubt else one
+        if not judged[one.name].doubt:
+            break
+    contradicted = tuple(one for one in judged.values() if is_contradicted(one))
+    if contradicted:
+        stored = [judged.get(one.name, one) for one in stored]
+    return NewestJudged(stored, contradicted, manifest, denied)
 
 
 async def look_at_all(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall, rank
+from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.verdict import Verdict, overall, rank
 
 _TITLE = "RAFT SNAPSHOTS"
 _LONGEST = 300

@@ -16,6 +16,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
 from raft_snapshot_agent.core.state.holding import OF_FILES, Holding
+from raft_snapshot_agent.core.state.verdict import CONTRADICTED
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import LOOK_WITHIN, look_at_all
 from raft_snapshot_agent.doctor.results import (
@@ -168,6 +169,9 @@ def _none(holding: Holding, found: Census) -> CheckResult:
     if found.ahead:
         message = f"{name} holds nothing but snapshots that are dated in the future"
         return failure(_CHECK, StorageError(message, hint=_CLOCKS))
+    if later := holding.contradicted:
+        message = f"{name} holds no whole snapshot: {later[0].name} {CONTRADICTED}"
+        return failure(_CHECK, VerificationError(message, hint=_RUNS))
     if found.broken:
         message = f"{name} holds no whole snapshot: all {len(found.broken)} are known to be broken"
         return failure(_CHECK, VerificationError(message, hint=_RUNS))
@@ -191,6 +195,10 @@ def _blemishes(holding: Holding, found: Census) -> list[CheckResult]:
         advice = (
             f"verify {found.newest.name} shows whether it is whole; a new one ends this warning"
         )
+        said.append(warning(_CHECK, message, advice))
+    if found.whole and (later := holding.contradicted):
+        message = f"{name}: {later[0].name} {CONTRADICTED}"
+        advice = f"look at it: verify {later[0].name}; do not restore from it"
         said.append(warning(_CHECK, message, advice))
     if found.broken and found.whole:
         message = f"{name}: known to be broken: {_describe(found.broken)}"

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
+from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
+from raft_snapshot_agent.core.state.verdict import Verdict, overall
 
 PREFIX = "raft_snapshot_"
 NAN = math.nan

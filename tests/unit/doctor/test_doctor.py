@@ -21,7 +21,7 @@ from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, SCRUB_NAME, Alarm
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import host, lease, members, server, stores
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
@@ -107,12 +107,18 @@ async def holding(
         name = named(moment)
         memory._objects[name] = b"snapshot"
         if verified:
-            memory._objects[f"{name}.json"] = b"{}"
+            memory._objects[f"{name}.json"] = described(moment).to_json()
     return Destination(storage, memory, **more)
 
 
 def ago(**parts: float) -> datetime:
     return NOW - timedelta(**parts)
+
+
+def described(moment: datetime) -> Manifest:
+    """Return the manifest of the snapshot of a time."""
+    made = Manifest(named(moment), "", 7, 1, len(b"snapshot"), "", 0.0, "", "", "", "", "", "")
+    return replace(made, taken_at=f"{moment:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def named(moment: datetime) -> str:
@@ -220,6 +226,22 @@ async def test_what_is_broken_or_misdated_is_named_and_counts_for_nothing() -> N
     assert overdue[0] == "failure"
     assert broken[:2] == ("warning", f"s3: known to be broken: {named(bad)}")
     assert future[:2] == ("warning", f"s3: dated in the future: {named(ahead)}")
+
+
+async def test_a_newest_that_its_manifest_does_not_describe_is_named() -> None:
+    destination = await holding("s3", ago(minutes=3), ago(minutes=20))
+    await destination.storage.put(named(ago(minutes=3)), BytesSource(b"snap"))
+    (status, message, _), blemish = await said(destination)
+    assert (status, message.partition(";")[0]) == (
+        "success",
+        "s3 holds 1 snapshot, the newest 20m old",
+    )
+    told = f"s3: {named(ago(minutes=3))} is not what its manifest describes"
+    assert blemish[:2] == ("warning", told)
+    await destination.storage.delete(named(ago(minutes=20)))
+    ((status, message, code),) = await said(destination)
+    assert (status, code) == ("failure", 4)
+    assert message.startswith(f"s3 holds no whole snapshot: {named(ago(minutes=3))} is not what")
 
 
 async def test_what_was_damaged_when_it_was_read_back_is_named() -> None:

@@ -11,14 +11,15 @@ from typing import Any
 import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
-from tests.unit.doctor.test_doctor import Refusing, named
+from tests.unit.doctor.test_doctor import Refusing, described, named
 
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
-from raft_snapshot_agent.core.state.holding import CheckState, Verdict, judge_holding, overall
+from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding, overall
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import look, look_at_all
@@ -47,7 +48,7 @@ def holding(*taken: datetime, name: str = "s3", verified: bool = True, **more: A
     for moment in taken:
         memory._objects[named(moment)] = b"snapshot"
         if verified:
-            memory._objects[f"{named(moment)}.json"] = b"{}"
+            memory._objects[f"{named(moment)}.json"] = described(moment).to_json()
     return Destination(name, memory, **more)
 
 
@@ -96,13 +97,25 @@ async def test_a_storage_goes_by_its_own_schedule() -> None:
 async def test_a_snapshot_that_takes_long_is_waited_for() -> None:
     destination = holding(ago(minutes=100))
     name = named(ago(minutes=100))
-    manifest = Manifest(name, "", 7, 1, 8, "", 1800.0, "", "", "", "", "", "")
+    manifest = replace(described(ago(minutes=100)), duration=1800.0)
     await destination.storage.put(f"{name}.json", BytesSource(manifest.to_json()))
     assert (await said(destination))[0] == "OK"
     for nonsense in ("1e999", "-5", "1e9"):
         text = manifest.to_json().replace(b"1800.0", nonsense.encode())
         await destination.storage.put(f"{name}.json", BytesSource(text))
         assert (await said(destination))[0] == "CRITICAL"
+
+
+@pytest.mark.parametrize("damaged", ["", ".json"])
+async def test_a_newest_that_its_manifest_does_not_describe_is_a_warning(damaged: str) -> None:
+    destination = holding(ago(minutes=3), ago(minutes=9))
+    name = named(ago(minutes=3))
+    await destination.storage.put(f"{name}{damaged}", BytesSource(b"{cut"))
+    told = "is not what its manifest describes"
+    assert await said(destination) == ("WARNING", f"9m old, a later one {told}: {name}")
+
+    await destination.storage.delete(named(ago(minutes=9)))
+    assert await said(destination) == ("CRITICAL", f"no whole snapshot: {name} {told}")
 
 
 async def test_no_snapshot_is_critical() -> None:

@@ -13,9 +13,10 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.status import StatusWish, exit_code, show
 from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts
 from raft_snapshot_agent.core.alarms.problems import Severity, list_problems, severity_of
-from raft_snapshot_agent.core.state.holding import CheckState, overall
+from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
+from raft_snapshot_agent.core.state.verdict import overall
 from raft_snapshot_agent.doctor.nagios import document as check_document
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document

@@ -75,9 +75,9 @@ class Judge:
         if isinstance(told, Unread):
             return self._without_key(replace(stored, unproved=True))
         if told is None:
-            return replace(stored, doubt=_NO_MANIFEST)
+            return replace(stored, unproved=True, doubt=_NO_MANIFEST)
         if not self._agrees(stored, told):
-            return replace(stored, doubt=_DISAGREES)
+            return replace(stored, unproved=True, doubt=_DISAGREES)
         if told.purpose == SAFETY and self._may_tell(told):
             stored = replace(stored, safety=True)
         if self.is_signed(stored, told):
@@ -102,6 +102,11 @@ class Judge:
             if fingerprint(stored.name) in self.accepted
             else replace(stored, doubt=_UNSIGNED)
         )
+
+
+def is_contradicted(stored: Stored) -> bool:
+    """Return whether a judged snapshot is not what its manifest describes."""
+    return stored.doubt in {_DISAGREES, _NO_MANIFEST}
 
 
 def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:

@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import is_ahead
-from raft_snapshot_agent.core.state.holding import CheckState, Verdict, overall
+from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.core.state.role import Role, find_role
 from raft_snapshot_agent.core.state.run_durations import RunDurations
@@ -26,6 +26,7 @@ from raft_snapshot_agent.core.state.storage_status import (
     StorageStatus,
     still_failing,
 )
+from raft_snapshot_agent.core.state.verdict import Verdict, overall
 from raft_snapshot_agent.errors import LeaseFree
 
 MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})

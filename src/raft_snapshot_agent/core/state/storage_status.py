@@ -11,8 +11,9 @@ from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
-from raft_snapshot_agent.core.state.holding import Holding, Survey, Verdict, judge_holding
+from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding
 
 _USUAL = timedelta(hours=1)
 """Interval of a schedule that is not known."""

@@ -38,7 +38,7 @@ class CopyWish:
 def copy(loaded: Loaded, wish: CopyWish, layout: Format) -> int:
     """Copy snapshots from one storage to another and verify each; return the exit code."""
     places = _open_places(loaded, wish)
-    copying = Copying(*places, spool_folder(loaded.config, os.environ))
+    copying = Copying(*places, spool_folder(loaded.config, os.environ), reads=not wish.every)
     done: list[CopyResult] = []
 
     async def work() -> None:

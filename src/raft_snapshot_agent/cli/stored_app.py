@@ -160,8 +160,9 @@ def copy(  # noqa: PLR0913, PLR0917 - each is an option of the command
 ) -> int:
     """Copy snapshots from one storage to another, and verify each.
 
-    Intact snapshots that the target already has are skipped, so an interrupted copy can be
-    repeated. Manifests, holds and results of drills are copied, too; nothing is deleted.
+    With --all, what the target already has with the same size and manifest is skipped unread, so
+    an interrupted copy can be repeated. A single one is read there, and replaced if it is broken.
+    Manifests, holds and results of drills are copied, too; nothing is deleted.
     """
     from raft_snapshot_agent.cli import copying as command
 

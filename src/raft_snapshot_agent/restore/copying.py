@@ -37,6 +37,7 @@ from raft_snapshot_agent.storage.base import BytesSource
 _UNAVAILABLE = 3
 """Consecutive failures after which an unreachable storage is not tried further."""
 _FLOOD = "the flood guard may take the copies for an attack (after looking, prune --acknowledge)"
+_NOT_READ = "not read: its size and manifest are the same"
 
 
 class CopyState(StrEnum):
@@ -60,12 +61,14 @@ class CopyResult:
 
 @dataclass(frozen=True, slots=True)
 class Copying:
-    """Copies from one storage to another; skips intact snapshots that are already there."""
+    """Copies from one storage to another; skips snapshots that are already there."""
 
     source: Destination
     target: Destination
     spool: Path
     """The folder for a snapshot during verification and upload."""
+    reads: bool = False
+    """Whether to read what seems to be there, to replace it if it is broken."""
 
     async def plan(self, readers: Sequence[StoredReader]) -> AsyncIterator[CopyResult]:
         """Return what would be copied, without reading a snapshot.
@@ -128,17 +131,18 @@ class Copying:
 
     async def _plan_one(self, one: Stored, there: Stored | None) -> CopyResult:
         if there is not None and await self._is_complete(one, there):
-            return CopyResult(one, CopyState.THERE)
+            return CopyResult(one, CopyState.THERE, "would be read" if self.reads else _NOT_READ)
         detail = "" if there is None else "what has that name there would be read and compared"
         return CopyResult(one, CopyState.PLANNED, detail)
 
     async def _copy(self, reader: StoredReader, there: Stored | None) -> CopyResult:
         one = reader.stored
-        if there is not None and await self._is_complete(one, there):
-            if not there.drilled:
+        complete = there is not None and await self._is_complete(one, there)
+        found = None if complete and not self.reads else await self._read_target(there)
+        if complete and (found is None or found.state is SnapshotState.WHOLE):
+            if there is not None and not there.drilled:
                 await self._take_drill(one)
-            return CopyResult(one, CopyState.THERE)
-        found = await self._read_target(there)
+            return CopyResult(one, CopyState.THERE, _NOT_READ if found is None else "read: whole")
         async with fetch_copy(reader, self.spool) as got:
             if found is not None and found.sha256 == got.snapshot.sha256:
                 detail = "its archive was there already, and is whole"

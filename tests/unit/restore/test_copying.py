@@ -101,10 +101,15 @@ def objects(destination: Destination) -> dict[str, bytes]:
 
 
 async def copy(
-    source: Destination, target: Destination, spool: Path, *, plan: bool = False
+    source: Destination,
+    target: Destination,
+    spool: Path,
+    *,
+    plan: bool = False,
+    reads: bool = False,
 ) -> list[CopyResult]:
     readers = [StoredReader(source, one) for one in await source.stored()]
-    copying = Copying(source, target, spool)
+    copying = Copying(source, target, spool, reads)
     if plan:
         return [one async for one in copying.plan(readers)]
     assert not await copying.admit(readers)
@@ -196,6 +201,25 @@ async def test_what_is_broken_there_is_replaced(tmp_path: Path, with_note: bool)
 
     assert states(await copy(source, target, tmp_path)) == ["copied"]
 
+    assert objects(target) == objects(source)
+
+
+async def test_what_seems_to_be_there_is_read_if_it_is_asked_for(tmp_path: Path) -> None:
+    source, target = place("a"), place("b")
+    name = await store(source, 1)
+    await store(target, 1)
+    (there,) = await copy(source, target, tmp_path, reads=True)
+    assert (there.state, there.detail) == (CopyState.THERE, "read: whole")
+
+    flipped = bytearray(archive(1))
+    flipped[40] ^= 1
+    await target.storage.put(name, BytesSource(bytes(flipped)))
+    (there,) = await copy(source, target, tmp_path)
+    assert (there.state, there.detail[:8]) == (CopyState.THERE, "not read")
+
+    (mended,) = await copy(source, target, tmp_path, reads=True)
+    assert mended.state is CopyState.COPIED
+    assert "what was there was broken" in mended.detail
     assert objects(target) == objects(source)
 
 

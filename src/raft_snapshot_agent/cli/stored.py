@@ -26,13 +26,18 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.destination.holdings import judge_newest
-from raft_snapshot_agent.destination.scrubbing import read_scrub_note
+from raft_snapshot_agent.destination.scrubbing import (
+    describe_missing,
+    find_missing,
+    read_scrub_note,
+)
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
     NotThereYet,
     StorageError,
+    VerificationError,
 )
 from raft_snapshot_agent.restore.examine import judge_origin, judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
@@ -190,12 +195,15 @@ def verify(
         for destination in destinations:
             try:
                 stored = await destination.stored()
+                missing = await _list_missing(destination)
             except AgentError as error:
                 codes.append(error.exit_code)
                 rows.append(_verdict(SnapshotState.UNREADABLE, destination.name, str(error)))
                 continue
             for one in stored:
                 await verify_one(StoredReader(destination, one))
+            codes.extend([VerificationError.exit_code] * len(missing))
+            rows.extend(missing)
 
     wait_for(work)
     output.table(rows, layout)
@@ -227,8 +235,15 @@ async def _describe_verdict(reader: SnapshotReader, verdict: Reading) -> str:
     return detail
 
 
-def _verdict(state: SnapshotState, label: str, detail: str) -> dict[str, str]:
-    return {"state": state.value, "snapshot": label, "detail": detail}
+async def _list_missing(destination: Destination) -> list[dict[str, str]]:
+    """List the snapshots of which only the manifest is left."""
+    location = destination.storage.location
+    names = await find_missing(destination)
+    return [_verdict("missing", location(one), describe_missing(destination, one)) for one in names]
+
+
+def _verdict(state: str, label: str, detail: str) -> dict[str, str]:
+    return {"state": str(state), "snapshot": label, "detail": detail}
 
 
 def fetch(

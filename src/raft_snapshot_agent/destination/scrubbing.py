@@ -107,6 +107,22 @@ async def scrub(
     )
 
 
+async def find_missing(destination: Destination) -> list[str]:
+    """List the names of snapshots of which only the manifest is left.
+
+    Raises:
+        StorageError: The storage cannot be listed.
+    """
+    sizes = await sizes_of(destination.storage)
+    return await _still_missing(destination, _missing(destination, sizes))
+
+
+def describe_missing(destination: Destination, name: str) -> str:
+    """Describe such a snapshot, and what to do."""
+    mend = f"to copy it again: {_copy(destination, name)}; if you deleted it on purpose, delete its"
+    return f"{_GONE} ({mend} manifest too)"
+
+
 async def _read_note(destination: Destination, now: datetime) -> ScrubNote:
     try:
         return await read_scrub_note(destination, now)
@@ -183,8 +199,7 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
 
 
 def _vanished(destination: Destination, name: str) -> str:
-    mend = f"to copy it again: {_copy(destination, name)}; if you deleted it on purpose, delete its"
-    return f"{destination.name}: {name} is missing: {_GONE} ({mend} manifest too)"
+    return f"{destination.name}: {name} is missing: {describe_missing(destination, name)}"
 
 
 def _copy(destination: Destination, name: str) -> str:

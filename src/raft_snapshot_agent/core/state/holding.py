@@ -182,12 +182,12 @@ class Holding:
 
     @property
     def contradicted(self) -> tuple[Stored, ...]:
-        """The snapshots later than the newest that are not what their manifests describe."""
+        """Those listed before the newest that are not what their manifests describe."""
         newest = self.newest
         return tuple(
             one
             for one in self.survey.contradicted
-            if newest is None or one.taken_at > newest.taken_at
+            if newest is None or one.taken_at >= newest.taken_at
         )
 
     @property

@@ -11,16 +11,27 @@ from pydantic import AfterValidator, model_validator
 
 from raft_snapshot_agent.network.address import ProxyUrl
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
+from raft_snapshot_agent.network.exclusions import ascii_name
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.objectstore.connection import server_url
 from raft_snapshot_agent.storage.settings import StorageSettings
+
+_AS_WRITTEN = "/%:@!$&'()*+,;=~"
+"""Characters of a path that are not encoded; what is encoded already stays so."""
+
+
+def _encoded_url(url: str) -> str:
+    """Return the URL in ASCII, as headers such as that of a MOVE need it."""
+    parts = urlsplit(server_url(url))
+    host = parts.netloc.replace(parts.hostname or "", ascii_name(parts.hostname or ""))
+    return parts._replace(netloc=host, path=quote(parts.path, safe=_AS_WRITTEN)).geturl()
 
 
 class WebdavOptions(StorageSettings):
     """Settings of one folder: address, login and certificates."""
 
     type: Literal["webdav"]
-    url: Annotated[str, AfterValidator(server_url)]
+    url: Annotated[str, AfterValidator(_encoded_url)]
     """URL of an existing folder."""
     username: str | None = None
     password: Secret | None = None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import trustme
@@ -193,6 +194,29 @@ async def test_a_move_that_did_not_happen_keeps_the_old_file(
     with pytest.raises(StorageError, match="holds 11 bytes of 3 sent"):
         await storage.put(NAME, BytesSource(b"new"))
     assert await content(storage) == b"the old one"
+
+
+@pytest.mark.parametrize("folder", ["tü", "t%C3%BC", "a b", "a%20b", "日本"])
+async def test_a_url_may_be_written_with_any_letters(place: Webdav, folder: str) -> None:
+    name = unquote(folder)
+    (place.root / name).mkdir()
+    storage = place.open(url=f"{place.settings()['url']}/{folder}")
+    await storage.put(NAME, BytesSource(b"abc"))
+    await storage.put(NAME, BytesSource(b"abcd"))
+    assert await storage.entries() == [Entry(NAME, 4)]
+    assert place.keys() == [f"{name}/{NAME}"]
+
+
+@pytest.mark.parametrize(
+    ("written", "url"),
+    [
+        ("https://dav.example.org:8443/a/b/", "https://dav.example.org:8443/a/b"),
+        ("https://bücher.example/ü", "https://xn--bcher-kva.example/%C3%BC"),
+        ("https://[::1]/100%25/x", "https://[::1]/100%25/x"),
+    ],
+)
+def test_a_url_is_sent_in_ascii(written: str, url: str) -> None:
+    assert WebdavSettings(type="webdav", url=written).url == url
 
 
 async def test_a_folder_that_could_not_be_created_is_created_later(

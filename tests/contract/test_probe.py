@@ -23,7 +23,12 @@ from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.probe import Trial, probe
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.lease import proof
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
@@ -138,6 +143,31 @@ async def test_what_it_may_not_do_is_said(
     assert [one.status for one in found] == statuses
     assert found[0].message.startswith(message)
     assert (found[0].exit_code, storage._objects) == (2 if statuses[0] == "failure" else 0, {})
+
+
+@pytest.mark.parametrize("kind", ["s3", "azure", "gcs", "swift", "sftp", "webdav"])
+async def test_where_nothing_can_be_stored_nothing_was_left(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    wrong: dict[str, dict[str, Any]] = {
+        "sftp": {"host_key": f"SHA256:{'x' * 43}"},
+        "azure": {"container": "missing"},
+        "swift": {"container": "missing"},
+    }
+    place = _place(kind, request)
+    more = wrong.get(kind, {"bucket": "missing"})
+    if kind == "webdav":
+        more = {"url": f"{place.settings()['url']}/missing"}
+    storage: Any = SETTINGS.validate_python({**place.settings(), **more}).open()
+    (found,) = await probe(context(Destination("store", storage)))
+    assert (found.status, "cannot write" in found.message) == (Status.FAILURE, True)
+
+
+@pytest.mark.parametrize("write", [BROKEN, StorageUnavailable("no answer", hint="try again")])
+async def test_what_may_have_been_stored_is_told(write: StorageError) -> None:
+    cannot, stays = await tried(Faulty(after=write, delete=write))
+    assert cannot.status is Status.FAILURE
+    assert stays.message.endswith("was possibly left behind: it could not be deleted")
 
 
 async def test_credentials_that_may_only_write_are_enough_with_prune_false() -> None:

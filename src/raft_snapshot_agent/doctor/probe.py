@@ -69,10 +69,21 @@ class Trial:
     @property
     def left(self) -> str:
         """Where the object may have been left; empty if it was deleted."""
-        refused = isinstance(self.failed.get("write"), StorageDenied)
-        if "delete" not in self.failed or refused:
+        if "delete" not in self.failed or self._is_not_stored:
             return ""
         return self.destination.storage.location(self.name)
+
+    @property
+    def _is_not_stored(self) -> bool:
+        """Whether the write was refused, or never could arrive: the same lasting cause stops both.
+
+        Such a cause is a bucket that does not exist, or an unknown host key.
+        """
+        write, delete = self.failed.get("write"), self.failed.get("delete")
+        if write is None or isinstance(write, StorageUnavailable):
+            return False
+        same = delete is not None and write.hint != "" and write.hint == delete.hint
+        return isinstance(write, StorageDenied) or same
 
     async def _try(self, what: str, doing: Awaitable[None], within: float = _STEP_WITHIN) -> bool:
         try:

@@ -30,7 +30,7 @@ def _folder(prefix: str) -> str:
     parts = [part for part in prefix.split("/") if part]
     if any(part in {".", ".."} for part in parts):
         raise ValueError("must not contain . or .. as a folder")
-    return _printable("".join(f"{part}/" for part in parts))
+    return _name("".join(f"{part}/" for part in parts))
 
 
 def _file_name(name: str) -> str:
@@ -38,7 +38,13 @@ def _file_name(name: str) -> str:
         raise ValueError("must be a plain file name: no slashes, no dot in front; use prefix")
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"must have at most {LONGEST_NAME} bytes")
-    return _printable(name)
+    return _name(name)
+
+
+def _name(text: str) -> str:
+    if "\\" in text:  # some stores turn it into a slash, and lose sight of what they stored
+        raise ValueError("must not contain a backslash: between folders is a slash")
+    return _printable(text)
 
 
 def _printable(text: str) -> str:

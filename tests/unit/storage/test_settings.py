@@ -45,12 +45,12 @@ def test_a_prefix_is_a_folder(prefix: str, folder: str) -> None:
     assert local(prefix=prefix).prefix == folder
 
 
-@pytest.mark.parametrize("prefix", ["..", "a/../b", "./a", "a\nb", "a\x00", "tab\t"])
+@pytest.mark.parametrize("prefix", ["..", "a/../b", "./a", "a\nb", "a\x00", "tab\t", "a\\b"])
 def test_a_prefix_that_leads_elsewhere_is_refused(prefix: str) -> None:
     assert "must not contain" in complaint({"type": "s3", "bucket": "b12", "prefix": prefix})
 
 
-@pytest.mark.parametrize("name", ["", "a/b", ".hidden", "..", "a\nb"])
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", ".hidden", "..", "a\nb"])
 def test_a_static_name_is_a_plain_file_name(name: str) -> None:
     assert "must" in complaint({"type": "local", "path": "/x", "static_name": name})
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.cluster.command import call
 from tests.faults.site import PREFIX, Ending, Site
 from tests.lying import Request, S3Faults, status
 
@@ -104,6 +105,21 @@ def test_refused_delete_is_a_warning(site: Site, s3: S3Faults) -> None:
     s3.heal()
     assert site.run_once().code == 0
     assert [len(names) for names in site.names()] == [1, 1]
+
+
+def test_prune_by_hand_says_keep_of_what_it_could_not_delete(site: Site, s3: S3Faults) -> None:
+    site.s3["endpoint"] = s3.address
+    old = old_names(3)
+    plant(site, [PREFIX + name for name in old])
+    site.more |= {"retention": {"last": 1}, "storages": [site.s3]}
+    s3.behave(deletes, DENIED)
+    ending = call("prune", "--config", site.configuration(), "--format", "json")
+    assert ending.code == 2
+    assert [one["action"] for one in ending.document] == ["keep"] * 3
+    assert [one["why"] for one in ending.document][1:] == [
+        "no rule keeps it, but it could not be deleted"
+    ] * 2
+    assert "s3: 1 kept, 0 deleted, 2 could not be deleted" in ending.talk
 
 
 def test_refused_deletes_are_not_asked_for_at_every_run(site: Site, s3: S3Faults) -> None:

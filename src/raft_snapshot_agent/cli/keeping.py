@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from raft_snapshot_agent.cli import output
@@ -67,7 +67,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
                 output.talk(f"error: {destination.name}: {error}")
 
     wait_for(work)
-    decisions = [one for place, pruned in done for one in _decisions(place, pruned)]
+    decisions = [one for place, pruned in done for one in _decisions(place, pruned, wish)]
     output.table(output.Rows(decisions, lambda one: one.row), layout)
     for destination, pruned in done:
         if code := _tell(destination, pruned, wish):
@@ -94,7 +94,9 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     later = f" ({len(planned.left)} of them are deleted later)" if planned.left else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
-    output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}")
+    undeleted = len(_list_undeleted(pruned, wish))
+    failed = f", {undeleted} could not be deleted" if undeleted else ""
+    output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}{failed}")
     if planned.refused:
         return RetentionSuspended.exit_code
     return StorageError.exit_code if pruned.counts else 0
@@ -119,9 +121,17 @@ class _Decision:
         }
 
 
-def _decisions(destination: Destination, pruned: Pruned) -> Iterator[_Decision]:
-    name, planned = destination.name, pruned.plan
-    aside = {*planned.withheld, *planned.review}
+def _list_undeleted(pruned: Pruned, wish: Wish) -> Collection[Stored]:
+    """List the snapshots that should have been deleted, and are still there."""
+    if wish.plans or pruned.plan.refused:
+        return ()
+    deleted = {*pruned.deleted}
+    return {one for one in pruned.plan.delete if one.name not in deleted}
+
+
+def _decisions(destination: Destination, pruned: Pruned, wish: Wish) -> Iterator[_Decision]:
+    planned, undeleted = pruned.plan, _list_undeleted(pruned, wish)
+    name, aside = destination.name, {*planned.withheld, *planned.review}
     for one, why in planned.keep.items():
         if one not in aside:
             yield _Decision(name, "keep", one, ", ".join(why))
@@ -132,7 +142,10 @@ def _decisions(destination: Destination, pruned: Pruned) -> Iterator[_Decision]:
         yield _Decision(name, "delete" if gone else "review", one, reasons)
     for one in planned.delete:
         rule = "beyond max_space" if one in planned.crowded_out else "no rule keeps it"
-        yield _Decision(name, "delete", one, rule)
+        if one in undeleted:
+            yield _Decision(name, "keep", one, f"{rule}, but it could not be deleted")
+        else:
+            yield _Decision(name, "delete", one, rule)
     for one in planned.withheld:
         yield _Decision(name, "delete", one, "no rule keeps it; refused")
 

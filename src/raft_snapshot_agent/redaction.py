@@ -14,7 +14,8 @@ _HOST = re.compile(r"(?:[a-z0-9+.-]+://)?(?:\[[^\]]*\]|[^/:]*):", re.IGNORECASE)
 """A URL up to the colon before its port."""
 _PORT = re.compile(r"//|\d{1,6}(?:[/?#]|$)|[0-9a-f.]*:[0-9a-f:.]*(?:/|$)", re.IGNORECASE)
 """What may follow this colon: the rest of a scheme, a port, the rest of an IPv6 address."""
-_CREDENTIALS = re.compile(r"(?<=://)[^/\s]+@")
+_CREDENTIALS = re.compile(r"(?<=://)(?<!sftp://)[^/\s]+@|(?<=sftp://)[^/\s]*:[^/\s]*@")
+"""What is before the host of a URL, which may be a token alone; for SFTP a user is none."""
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])"
     r"(?:hv[sbr]\.[\w-]{20,}|b\.[\w-]{20,}|[sr]\.[A-Za-z0-9]{20,}(?:\.\w+)?"

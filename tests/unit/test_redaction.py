@@ -85,6 +85,21 @@ def test_a_secret_that_is_no_word_is_hidden_anywhere(secret: str) -> None:
     assert redact(f"next_{secret}s") == f"next_{HIDDEN}s"
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sftp://backup@host:22/srv/x", "sftp://backup@host:22/srv/x"),
+        ("sftp://backup@[::1]:22/a@b:c", "sftp://backup@[::1]:22/a@b:c"),
+        ("sftp://backup:pw@host/x", "sftp://[hidden]@host/x"),
+        ("sftp://:p@w@host/x", "sftp://[hidden]@host/x"),
+        ("https://token@host/x", "https://[hidden]@host/x"),
+        ("https://user:pw@host/x", "https://[hidden]@host/x"),
+    ],
+)
+def test_what_is_before_a_host_is_hidden_but_a_user_of_ssh(url: str, shown: str) -> None:
+    assert redact(f"cannot list {url}: refused") == f"cannot list {shown}: refused"
+
+
 def test_rotation_does_not_fill_the_memory() -> None:
     redaction._KNOWN = redaction._Known()
     for number in range(2 * redaction._MOST):

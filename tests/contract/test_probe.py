@@ -163,6 +163,22 @@ async def test_where_nothing_can_be_stored_nothing_was_left(
     assert (found.status, "cannot write" in found.message) == (Status.FAILURE, True)
 
 
+@pytest.mark.parametrize(("static", "found"), [(None, True), ("latest.snap", False)])
+async def test_one_place_by_two_addresses_is_found(static: str | None, found: bool) -> None:
+    place, another = Faulty(), Faulty()
+    results = await probe(
+        context(
+            Destination("first", place),
+            Destination("down", Faulty(read=BROKEN, put=DENIED)),
+            Destination("second", place, static_name=static),
+            Destination("third", another),
+        )
+    )
+    same = [one.message for one in results if one.status is Status.FAILURE][:1]
+    assert same == (["first is the same place as second"] if found else [results[1].message])
+    assert place._objects == another._objects == {}
+
+
 @pytest.mark.parametrize("write", [BROKEN, StorageUnavailable("no answer", hint="try again")])
 async def test_what_may_have_been_stored_is_told(write: StorageError) -> None:
     cannot, stays = await tried(Faulty(after=write, delete=write))

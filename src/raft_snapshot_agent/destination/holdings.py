@@ -123,7 +123,7 @@ async def judge_newest(
     Raises:
         StorageError: A manifest could not be read.
     """
-    judge = Judge(destination.proofs.naming)
+    judge = Judge(destination.naming)
     judged: dict[str, Stored] = {}
     manifest, denied = None, ""
     for one in islice((one for one in stored if not is_ahead(one.taken_at, now)), _JUDGED):
@@ -133,17 +133,17 @@ async def judge_newest(
         if not one.verified:
             break
         try:
-            manifest = await destination.manifest(one.name)
+            told = await destination.manifest(one.name)
         except LoginRefused:
             raise
         except StorageDenied as error:
             denied = error.message
             break
-        if destination.static_name is None:
-            found = judge.judge_stored(one, manifest)
-            judged[one.name] = found if found.doubt else one
-        if not judged[one.name].doubt:
+        found = judge.judge_stored(one, told)
+        if destination.static_name is not None or not found.doubt:
+            manifest = told
             break
+        judged[one.name] = found
     contradicted = tuple(one for one in judged.values() if is_contradicted(one))
     if contradicted:
         stored = [judged.get(one.name, one) for one in stored]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -55,11 +55,16 @@ class Trial:
     """What succeeded."""
     failed: dict[str, AgentError] = field(default_factory=dict)
     """What failed, and why."""
+    others: Sequence[Destination] = ()
+    """Storages that must be other places."""
+    same: list[str] = field(default_factory=list)
+    """Names of those that turned out to be this one, by another address."""
 
     async def run(self) -> None:
         """Write, read and list the object; then delete it in any case."""
         try:
             if await self._try("write", self._write()):
+                self.same += [one.name for one in self.others if await self._is_in(one)]
                 await self._try("read back", self._read())
                 await self._try("list", self._list())
         finally:
@@ -103,9 +108,19 @@ class Trial:
             raise StorageError(f"it holds {stored} of {len(self.content)} bytes")
 
     async def _read(self) -> None:
-        found = b"".join([piece async for piece in self.destination.storage.read(self.name)])
-        if found != self.content:
+        if await self._read_from(self.destination) != self.content:
             raise StorageError("the data read differs from the data written")
+
+    async def _read_from(self, destination: Destination) -> bytes:
+        return b"".join([piece async for piece in destination.storage.read(self.name)])
+
+    async def _is_in(self, other: Destination) -> bool:
+        """Return whether the object is found in another storage, too."""
+        try:
+            with anyio.fail_after(_CLEAN_WITHIN):
+                return await self._read_from(other) == self.content
+        except Exception:  # noqa: BLE001 - its own trial tells what is wrong there
+            return False
 
     async def _list(self) -> None:
         sizes = {entry.name: entry.size for entry in await self.destination.storage.entries()}
@@ -134,21 +149,25 @@ async def probe(context: CheckContext) -> list[CheckResult]:
         return [skipped(_CHECK, "no storage is configured")]
     found = [
         result
-        for destination in context.destinations
-        for result in await _try_destination(destination, context)
+        for number, destination in enumerate(context.destinations)
+        for result in await _try_destination(number, destination, context)
     ]
     return [*found, *await _lease(context)]
 
 
-async def _try_destination(destination: Destination, context: CheckContext) -> list[CheckResult]:
-    trial = Trial(destination)
+async def _try_destination(
+    number: int, destination: Destination, context: CheckContext
+) -> list[CheckResult]:
+    # One with a static name may be in one place with others.
+    dated = [one for one in context.destinations[number + 1 :] if one.static_name is None]
+    trial = Trial(destination, others=dated if destination.static_name is None else ())
     try:
         await trial.run()
     except anyio.get_cancelled_exc_class():
         if trial.left:
             context.tell(f"{trial.left} could not be removed: delete it by hand")
         raise
-    return [*judge(trial), *_report_leftovers(trial)]
+    return [*judge(trial), *_report_same(trial), *_report_leftovers(trial)]
 
 
 def judge(trial: Trial) -> list[CheckResult]:
@@ -178,6 +197,14 @@ def _is_right(what: str, error: AgentError) -> bool:
 def _cannot(name: str, what: str, error: AgentError) -> CheckResult:
     told = StorageError(f"{name} cannot {what}: {error.message}", hint=error.hint)
     return failure(_CHECK, told)
+
+
+def _report_same(trial: Trial) -> list[CheckResult]:
+    if not trial.same:
+        return []
+    told = f"{trial.destination.name} is the same place as {', '.join(trial.same)}"
+    why = "each deletes what the retention of the other keeps: give each its own path or prefix"
+    return [failure(_CHECK, StorageError(told, hint=why))]
 
 
 def _report_leftovers(trial: Trial) -> list[CheckResult]:

@@ -74,6 +74,15 @@ async def test_without_a_manifest_nothing_contradicts(storage: Counting) -> None
     assert (found.contradicted, found.manifest, storage.asked) == ((), None, [])
 
 
+async def test_the_manifest_of_one_it_does_not_describe_is_none_of_the_newest(
+    storage: Counting,
+) -> None:
+    storage._objects[named(0)] = b"cut"
+    del storage._objects[f"{named(1)}.json"]
+    found = await judged(storage)
+    assert ([one.name for one in found.contradicted], found.manifest) == ([named(0)], None)
+
+
 async def test_not_all_are_read_if_none_agrees(storage: Counting) -> None:
     for hours in range(100):
         storage._objects[named(hours)] = b"cut"

@@ -209,6 +209,21 @@ def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
     team.start(0).says("Snapshot failed: cannot read the lease record s3://")
 
 
+def test_an_unmounted_disk_that_keeps_the_record_is_not_replaced_by_what_lies_below(
+    crew: Callable[..., Crew],
+) -> None:
+    team = crew("local", schedule={"every": "4s"})
+    site = team.sites[0]
+    agent = team.start(0)
+    agent.says("Successfully created local snapshot")
+    disk = site.folder.rename(site.root / "unmounted")
+    agent.says("Snapshot failed: cannot write the lease record ")
+    assert not site.folder.exists()
+    disk.rename(site.folder)
+    agent.says("Resolved: ")
+    until(lambda: len(team.taken(complete=True)[0]) > 1, "it goes on there", within=60)
+
+
 def test_on_a_store_that_ignores_conditions_no_agent_works_and_each_says_so(
     crew: Callable[..., Crew], seaweed: SeaweedFS
 ) -> None:

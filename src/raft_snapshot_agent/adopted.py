@@ -6,6 +6,7 @@ Elsewhere process 1 is an init system, which reaps orphans itself.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 _PATIENCE = 1.0
@@ -13,18 +14,16 @@ _PATIENCE = 1.0
 _PAUSE = 0.01
 
 
-def reap_group(group: int) -> None:
-    """Reap the children of this process in a group whose processes were killed.
+def reap(program: subprocess.Popen[bytes]) -> None:
+    """Reap a program that led a process group, and what it started, after all were killed.
 
     Other children are left to those who started them and wait for them.
-
-    Arguments:
-        group: The process ID of the program that led it.
     """
+    program.wait()
     until = time.monotonic() + _PATIENCE
     while time.monotonic() < until:
         try:
-            reaped, _ = os.waitpid(-group, os.WNOHANG)
+            reaped, _ = os.waitpid(-program.pid, os.WNOHANG)
         except ChildProcessError:
             return
         if not reaped:

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.unit.notify.notices import channel, notice
+from tests.unit.processes import until
 
-from raft_snapshot_agent.adopted import reap_group
+from raft_snapshot_agent.adopted import reap
 
 _SET_CHILD_SUBREAPER = 36
 """Source: `prctl(2)`."""
@@ -38,10 +39,10 @@ def test_a_notifiers_orphans_do_not_stay_as_zombies() -> None:
 def test_other_children_are_left_to_those_who_wait_for_them() -> None:
     others = subprocess.Popen(["sleep", "600"], start_new_session=True)
     left = subprocess.Popen(["sh", "-c", "sleep 600 & exit 3"], start_new_session=True)
-    left.wait()
+    until(lambda: left.poll() is not None)
     for process in (others, left):
         os.killpg(process.pid, signal.SIGKILL)
-    reap_group(left.pid)
+    reap(left)
     assert others.wait() == -signal.SIGKILL
     with pytest.raises(ChildProcessError):
         os.waitpid(-left.pid, os.WNOHANG)

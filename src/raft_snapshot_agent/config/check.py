@@ -45,7 +45,7 @@ def check(
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
-    faults += _of_drill(config.drill, place)
+    faults += _of_values(config.drill, ("drill",), place)
     faults += find_notifier_faults(config, place, clusters)
     faults += _caught(("metrics", "textfile"), place, lambda: _check_textfile(config))
     if faults:
@@ -53,14 +53,10 @@ def check(
 
 
 def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
-    """List errors of drills; of those on schedule also what this host lacks for them."""
+    """List errors of drills: what issuers need, and what this host lacks for a schedule."""
     found = [*_of_values(settings, ("drill",), place)]
-    if settings.issuers:
-        from raft_snapshot_agent.config.drill import require_issuer_library
-
-        found += _caught(("drill", "issuers"), place, require_issuer_library)
     yield from found
-    if settings.schedule is None or found:
+    if found or not (settings.schedule or settings.issuers):
         return
     from raft_snapshot_agent.config.drill_host import check_isolation, check_roots, check_server
 
@@ -69,7 +65,8 @@ def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigErr
         ("issuers", check_roots),
         ("unseal", check_isolation),
     ):
-        yield from _caught(("drill", key), place, partial(check_part, settings))
+        if settings.schedule is not None or key == "issuers":
+            yield from _caught(("drill", key), place, partial(check_part, settings))
 
 
 def find_notifier_faults(
@@ -96,7 +93,7 @@ def check_drill(settings: DrillSettings, place: KeyPosition = format_path) -> No
     Raises:
         ConfigError: Lists every error, each with its key.
     """
-    if faults := [*_of_drill(settings, place)]:
+    if faults := [*_of_values(settings, ("drill",), place)]:
         raise all_faults(faults)
 
 

@@ -113,7 +113,7 @@ class IssuerSettings(Settings):
         Raises:
             ConfigError: There are none, or the extra is missing.
         """
-        require_issuer_library()
+        require_extra("drill", "a drill with issuers", "cryptography")
         from cryptography.x509 import load_pem_x509_certificates
 
         try:
@@ -123,15 +123,6 @@ class IssuerSettings(Settings):
                 f"{self.root} holds no certificate: {reason_of(error)}",
                 hint="give the root's certificate in PEM",
             ) from error
-
-
-def require_issuer_library() -> None:
-    """Check that the library that reads certificates is installed, without importing it.
-
-    Raises:
-        ConfigError: It is not installed.
-    """
-    require_extra("drill", "a drill with issuers", "cryptography")
 
 
 class DrillSettings(Settings):

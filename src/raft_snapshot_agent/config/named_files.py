@@ -28,9 +28,9 @@ def check_value(key: str | int, value: Any) -> None:
         value.resolve()
     elif key == "timezone":
         time_zone(value)
-    elif isinstance(value, Path) and key in {"ca_file", "root"}:
+    elif isinstance(value, Path) and key == "ca_file":
         _readable(value, lambda: load_authorities(_context(), value))
-    elif isinstance(value, Path) and key == "seal":
+    elif isinstance(value, Path) and key in {"root", "seal"}:
         _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
     elif isinstance(value, Path) and key == "server":
         _check_server(value)

@@ -13,7 +13,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import Field
 
-from raft_snapshot_agent.adopted import reap_group
+from raft_snapshot_agent.adopted import reap
 from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
 from raft_snapshot_agent.host_limits import starting_program
@@ -125,7 +125,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill the program and all its child processes."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    reap_group(process.pid)
+    reap(process)
     if process.stdout is not None:
         process.stdout.close()

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Lock
 from typing import IO, Self, TypeVar
 
-from raft_snapshot_agent.adopted import reap_group
+from raft_snapshot_agent.adopted import reap
 from raft_snapshot_agent.errors import ConfigError, ServerError
 from raft_snapshot_agent.host_limits import starting_program
 from raft_snapshot_agent.redaction import redact
@@ -240,7 +240,6 @@ class ServerProcess:
             _reap(self._guard)
         if self._server is not None:
             _reap(self._server)
-            reap_group(self._server.pid)
         self._guard = self._server = None
         self._suspended = False
 
@@ -272,7 +271,7 @@ def _spawn(
 def _reap(process: subprocess.Popen[bytes]) -> None:
     if process.stdin is not None:
         process.stdin.close()
-    process.wait()
+    reap(process)
 
 
 def _claim(port: int) -> bool:

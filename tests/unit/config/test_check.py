@@ -220,7 +220,6 @@ def test_a_storage_without_its_extra_is_told_with_its_place(
     )
 
 
-_ISSUERS = "drill: {unseal: {keys: [k]}, issuers: [{mount: pki, root: FOLDER/ca.pem}]}"
 _POOL = "storages: [{type: gcs, bucket: bbb, service_account_file: FOLDER/pool.json}]"
 
 
@@ -229,7 +228,6 @@ _POOL = "storages: [{type: gcs, bucket: bbb, service_account_file: FOLDER/pool.j
     [
         ("botocore", "vault: {auth: {method: aws, role: r}}", "vault.auth", "type iam", "aws-auth"),
         ("cryptography", "vault: {auth: {method: cf, role: r}}", "vault.auth", "cf", "cf-auth"),
-        ("cryptography", TOKEN + _ISSUERS, "drill.issuers", "a drill with issuers", "drill"),
         ("google", TOKEN + _POOL, "storages[0]", "FOLDER/pool.json", "gcs-federation"),
     ],
 )
@@ -243,7 +241,6 @@ def test_whatever_needs_an_extra_says_so_before_it_is_used(
     what: str,
     extra: str,
 ) -> None:
-    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     (tmp_path / "pool.json").write_text('{"type": "external_account"}')
     for name in {package, *(one for one in sys.modules if one.split(".")[0] == package)}:
         monkeypatch.setitem(sys.modules, name, None)
@@ -288,15 +285,6 @@ def test_an_aws_instance_needs_no_extra(
     loaded = load_text("c.yaml", "vault: {auth: {method: aws, role: r, type: ec2}}")
     monkeypatch.setitem(sys.modules, "botocore", None)
     check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
-
-
-def test_the_root_of_an_issuer_must_be_a_certificate(problem: Problem, tmp_path: Path) -> None:
-    (tmp_path / "root").write_text("hvs.none")
-    issuer = f"{{mount: pki, root: {tmp_path}/root}}"
-    assert problem(f"{TOKEN}drill: {{unseal: {{keys: [k]}}, issuers: [{issuer}]}}\n") == (
-        "c.yaml:2:53: drill.issuers[0].root: root cannot be used: NO_CERTIFICATE_OR_CRL_FOUND"
-        " (it must be in PEM)"
-    )
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def check(
     faults = [*_common(config, environ, place)]
     for index, storage in enumerate(config.storages):
         faults += _of_storage(index, storage, place)
-    faults += _of_values(config.drill, ("drill",), place)
+    faults += _of_drill(config.drill, place)
     faults += find_notifier_faults(config, place, clusters)
     faults += _caught(("metrics", "textfile"), place, lambda: _check_textfile(config))
     if faults:

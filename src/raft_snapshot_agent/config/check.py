@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
@@ -114,12 +114,22 @@ def check_web(settings: WebSettings, place: KeyPosition = format_path) -> None:
 
 
 def check_to_run(
-    config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
+    config: Config,
+    environ: Mapping[str, str],
+    place: KeyPosition = format_path,
+    made: Sequence[AnyStorage] = (),
 ) -> dict[str, ConfigError]:
     """Check, and create missing folders: the spool's and those of local storages.
 
     One storage that is valid, or will be when its disk is mounted, is enough: errors of the others
     must not prevent its snapshots.
+
+    Arguments:
+        config: Of one cluster.
+        environ: May name the spool's folder.
+        place: Says where a key stands, as `Loaded.position` does.
+        made: Storages whose folders were there before. If one is missing now, its disk is
+            unmounted, and a new folder would be filled in its place.
 
     Returns:
         The errors of the other storages.
@@ -131,7 +141,9 @@ def check_to_run(
     of_storages: dict[str, ConfigError] = {}
     for index, storage in enumerate(config.storages):
         found = _of_storage(index, storage, place)
-        if found := found or [*_caught(("storages", index), place, storage.prepare)]:
+        if not found and storage not in made:
+            found = [*_caught(("storages", index), place, storage.prepare)]
+        if found:
             of_storages[storage.name or storage.type] = all_faults(found)
     lasting = [fault for fault in of_storages.values() if not _may_pass(fault)]
     if faults or (lasting and len(lasting) == len(config.storages)):

@@ -177,3 +177,22 @@ def test_a_file_that_is_missing_for_a_moment_is_not_read(site: Site) -> None:
     assert not site.notices()
     site.file.write_text(content)
     assert site.notices()
+
+
+def test_a_folder_that_was_there_is_not_created_again(site: Site) -> None:
+    """Its disk may be unmounted, and snapshots would fill the one below."""
+    kept = site.folder / "kept"
+    site.clusters["berlin"]["storages"][0]["path"] = str(kept)
+    site.write()
+    site.load()
+    assert kept.is_dir()
+    kept.rmdir()
+    site.common["log"] = {"level": "debug"}
+    site.write()
+    site.load()
+    assert not kept.exists()
+    other = site.folder / "other"
+    site.clusters["berlin"]["storages"][0]["path"] = str(other)
+    site.write()
+    site.load()
+    assert other.is_dir()

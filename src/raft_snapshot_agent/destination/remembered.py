@@ -24,7 +24,10 @@ Key = tuple[str, int, int]
 
 @dataclass(slots=True)
 class Remembered:
-    """Manifests by name and size of their snapshots and their own size."""
+    """Manifests by name and size of their snapshots and their own size.
+
+    Without that, as with a static name, nothing tells whether a manifest was replaced.
+    """
 
     _facts: dict[Key, Manifest] = field(default_factory=dict)
     _long: dict[Key, tuple[str, str]] = field(default_factory=dict)
@@ -39,7 +42,7 @@ class Remembered:
             whole: Whether its list of other snapshots is needed, too.
         """
         key = _key(stored)
-        facts = self._facts.get(key)
+        facts = self._facts.get(key) if stored.manifest_size else None
         if facts is None or facts.known != _LEFT_OUT or not whole:
             return facts
         if (long := self._long.pop(key, None)) is None:

@@ -59,7 +59,7 @@ async def test_a_store_that_keeps_its_word_is_proven_and_nothing_stays(
     destination = _place(kind, request)
     settings = settings_of(destination)
     if kind == "local":
-        settings.check()
+        settings.prepare()
     async with anyio.create_task_group() as tasks:
         for _ in range(3):
             tasks.start_soon(prove, settings)

@@ -138,14 +138,12 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
             what = None
         if what is not None:
             yield path, f"is the name of {what} in this storage", "choose another"
-        elif parse(snapshot_name(static), naming_of(config)):
-            what = "looks like the name of a snapshot with its time, which is pruned"
-            yield path, what, "choose another"
 
 
 def _same_place(config: Config) -> Iterator[RuleConflict]:
     """Find storages with a common folder in which files of both would have the same name."""
     known: dict[object, tuple[str, str | None]] = {}
+    pruned = [locate(storage) for storage in config.storages if storage.static_name is None]
     for index, storage in enumerate(config.storages):
         # A snapshot with a static name may be in one folder with those named by time.
         static, place = storage.static_name, locate(storage)
@@ -158,6 +156,9 @@ def _same_place(config: Config) -> Iterator[RuleConflict]:
             yield ("storages", index), why, "give each its own path, bucket or prefix"
         elif other != own[0]:
             why = f"is the name of a file beside {others_name} of {other}, in the same place"
+            yield ("storages", index, "static_name"), why, "choose another"
+        if static and place in pruned and parse(snapshot_name(static), naming_of(config)):
+            why = "looks like the name of a snapshot with its time, and would be pruned as one"
             yield ("storages", index, "static_name"), why, "choose another"
     for index, other_index in find_folders_in_the_way(enumerate(config.storages)):
         other = _name_storage(other_index, config.storages[other_index])

@@ -187,6 +187,7 @@ def quiet(sites: list[Site], cluster: OpenBaoCluster, rounds: int, seed: int) ->
     assert GUARD_NAME not in sites[0].objects()
 
 
+@pytest.mark.soak
 def test_elections_and_frozen_leaders_raise_no_alarm(
     three: tuple[list[Site], OpenBaoCluster],
 ) -> None:

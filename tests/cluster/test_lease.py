@@ -199,6 +199,7 @@ def _newest(team: Crew) -> datetime:
     return team.taken(complete=True)[0][-1]
 
 
+@pytest.mark.soak
 def test_while_the_record_cannot_be_reached_each_agent_fails_loudly(
     crew: Callable[..., Crew],
 ) -> None:

@@ -55,6 +55,7 @@ def test_upload_is_never_completed(big_site: Site, s3: S3Faults) -> None:
     big_site.succeeds()
 
 
+@pytest.mark.soak
 async def test_what_the_bucket_could_not_be_told_to_drop_is_dropped_by_the_next_run(
     big_site: Site, s3: S3Faults
 ) -> None:

@@ -161,7 +161,10 @@ async def test_one_that_cannot_be_run_is_part_of_the_status_until_one_is_run(
     assert list_problems(board.read()) == ()
 
 
-async def test_one_that_cannot_be_run_is_logged_once_an_hour_and_at_its_end() -> None:
+async def test_one_that_cannot_be_run_is_logged_once_an_hour_and_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(World, "days", 1)
     plan = Plan(*[ConfigError("no server")] * 90, schedule=Every(timedelta(minutes=1)))
     said = await days_with(plan)
 

@@ -195,6 +195,14 @@ async def test_s3_over_tls_takes_a_snapshots_parts(tls_files: TlsFiles, tmp_path
             await s3.open().entries()
 
 
+def test_s3_keeps_no_connection_that_the_server_may_close(seaweed: SeaweedFS, bucket: str) -> None:
+    """A bucket is created by a POST, which is not repeated when a connection turns out closed."""
+    pools = seaweed._pool.pools
+    pooled = [pools[key].pool for key in pools.keys()]  # noqa: SIM118 - it is no mapping
+    kept = [one for queued in pooled if queued is not None for one in queued.queue]
+    assert [one for one in kept if one is not None and one.sock is not None] == []
+
+
 def test_s3_refuses_wrong_keys_and_missing_buckets(seaweed: SeaweedFS, bucket: str) -> None:
     stranger = S3Identity.fresh("stranger")
     forger = S3Identity("owner", seaweed.access_key_id, "not the key")

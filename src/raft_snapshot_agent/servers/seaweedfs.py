@@ -171,8 +171,12 @@ class SeaweedFS:
 
     def _ask(self, method: str, url: str, body: bytes | None = None) -> int:
         """Return the status of the answer; 0 without an answer."""
+        # Not on an idle connection: the server may close it just then, and a POST is not repeated.
+        once = {"connection": "close"}
         try:
-            answer = self._pool.request(method, url, body=body, timeout=10.0, retries=2)
+            answer = self._pool.request(
+                method, url, body=body, headers=once, timeout=10.0, retries=2
+            )
         except urllib3.exceptions.HTTPError:
             return 0
         return answer.status

@@ -36,7 +36,6 @@ from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
-from raft_snapshot_agent.storage import AnyStorage
 
 _SOON = 700
 """New objects after which the daemon collects garbage, as Python does by default.
@@ -88,8 +87,8 @@ class FileReloader:
         """When to look again whether that is so."""
         self._services: dict[str, ClusterService] | None = None
         """The active clusters; `None` before the start."""
-        self._made: dict[str, tuple[AnyStorage, ...]] = {}
-        """By cluster, the storages whose folders were there when they were last checked."""
+        self._made: set[Path] = set()
+        """Folders of storages that were there since the start."""
         self._limiter = ConcurrencyLimiter(1)
         self.fleet = LoadedFleet({})
         """The active configuration."""
@@ -167,7 +166,6 @@ class FileReloader:
                 active[name] = known[name]
             else:
                 active[name] = self._open(name, loaded, fault, told)
-            self._made[name] = _list_made(loaded, fault)
         log_notifier_faults(fleet, log)
         self.fleet, self._services = fleet, active
         return ActiveConfig(active, log, disabled, str(self._path or ""))
@@ -214,12 +212,6 @@ def _is_same(now: Loaded, before: Loaded) -> bool:
 def _needed(config: Config) -> Config:
     """Return a configuration without what the objects of a cluster do not use."""
     return config.model_copy(update={"notify": (), "web": None, "metrics": None})
-
-
-def _list_made(loaded: Loaded, fault: Faults | ConfigError) -> tuple[AnyStorage, ...]:
-    if isinstance(fault, ConfigError):
-        return ()
-    return tuple(one for one in loaded.config.storages if (one.name or one.type) not in fault)
 
 
 def _list_lines(faults: Mapping[str, Faults | ConfigError]) -> tuple[str, ...]:

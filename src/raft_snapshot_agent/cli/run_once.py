@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from types import MappingProxyType
+from pathlib import Path
 
 import anyio
 
@@ -27,7 +27,6 @@ from raft_snapshot_agent.observe.spans import finish_traces, record_run
 from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.storage import AnyStorage
 
 Faults = Mapping[str, ConfigError]
 """The configuration error of each faulty storage."""
@@ -90,14 +89,15 @@ def find_faults(
     fleet: LoadedFleet,
     *,
     required: Collection[str],
-    made: Mapping[str, Sequence[AnyStorage]] = MappingProxyType({}),
+    made: set[Path] | None = None,
 ) -> dict[str, Faults | ConfigError]:
     """Check of each cluster what can be checked without contacting servers or storages.
 
     Arguments:
         fleet: The clusters.
         required: Names of the clusters that must be valid; of the others, one must be.
-        made: By cluster, storages whose folders were there before and are not created again.
+        made: Folders of storages that were there before and are not created again, to which
+            those of these clusters are added.
 
     Returns:
         By cluster, the errors of some of its storages, or of the whole cluster.
@@ -109,8 +109,7 @@ def find_faults(
     for name, loaded in fleet.clusters.items():
         try:
             assembly.destinations(loaded.config)
-            before = made.get(name, ())
-            found[name] = check_to_run(loaded.config, os.environ, loaded.position, before)
+            found[name] = check_to_run(loaded.config, os.environ, loaded.position, made)
         except ConfigError as error:
             found[name] = error
     errors = {name: one for name, one in found.items() if isinstance(one, ConfigError)}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -117,7 +118,7 @@ def check_to_run(
     config: Config,
     environ: Mapping[str, str],
     place: KeyPosition = format_path,
-    made: Sequence[AnyStorage] = (),
+    made: set[Path] | None = None,
 ) -> dict[str, ConfigError]:
     """Check, and create missing folders: the spool's and those of local storages.
 
@@ -128,8 +129,8 @@ def check_to_run(
         config: Of one cluster.
         environ: May name the spool's folder.
         place: Says where a key stands, as `Loaded.position` does.
-        made: Storages whose folders were there before. If one is missing now, its disk is
-            unmounted, and a new folder would be filled in its place.
+        made: Folders of storages that were there before, to which those of these are added. If
+            one is missing now, its disk is unmounted, and a new one would be filled in its place.
 
     Returns:
         The errors of the other storages.
@@ -141,8 +142,8 @@ def check_to_run(
     of_storages: dict[str, ConfigError] = {}
     for index, storage in enumerate(config.storages):
         found = _of_storage(index, storage, place)
-        if not found and storage not in made:
-            found = [*_caught(("storages", index), place, storage.prepare)]
+        if not found:
+            found = [*_caught(("storages", index), place, partial(storage.prepare, made))]
         if found:
             of_storages[storage.name or storage.type] = all_faults(found)
     lasting = [fault for fault in of_storages.values() if not _may_pass(fault)]

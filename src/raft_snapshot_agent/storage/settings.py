@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, ByteSize, Field, PositiveInt
@@ -111,8 +112,12 @@ class StorageSettings(Settings):
             ConfigError: Something is missing or invalid.
         """
 
-    def prepare(self) -> None:
+    def prepare(self, made: set[Path] | None = None) -> None:
         """Create what the first snapshot needs on this host, such as a folder.
+
+        Arguments:
+            made: Folders that were there before; those of this storage are added. Where one of
+                its own is missing now, its disk is unmounted, and nothing is created in its place.
 
         Raises:
             ConfigError: It cannot be created.

@@ -191,8 +191,32 @@ def test_a_folder_that_was_there_is_not_created_again(site: Site) -> None:
     site.write()
     site.load()
     assert not kept.exists()
-    other = site.folder / "other"
-    site.clusters["berlin"]["storages"][0]["path"] = str(other)
+    (storage,) = site.clusters["berlin"]["storages"]
+    storage["retention"] = {"last": 9}
+    site.clusters["rome"] = site.clusters.pop("berlin")
     site.write()
     site.load()
-    assert other.is_dir()
+    assert not kept.exists()
+    storage["prefix"] = "new"
+    site.write()
+    site.load()
+    assert not kept.exists()
+    other = site.folder / "other"
+    storage["path"] = str(other)
+    site.write()
+    site.load()
+    assert (other / "new").is_dir()
+
+
+def test_a_folder_that_was_removed_for_good_is_in_no_others_way(site: Site) -> None:
+    for name in site.clusters:
+        site.clusters[name]["storages"][0] |= {"path": str(site.folder / "disk"), "prefix": name}
+    site.write()
+    site.load()
+    del site.clusters["paris"]
+    (site.folder / "disk/paris").rmdir()
+    site.add("rome", 3)
+    site.clusters["rome"]["storages"][0] |= {"path": str(site.folder / "disk"), "prefix": "rome"}
+    site.write()
+    site.load()
+    assert (site.folder / "disk/rome").is_dir()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import grp
 import os
-import pwd
 import re
 import stat
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -32,6 +30,7 @@ from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource, in_stoppable_thread
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.local import atomic_write
+from raft_snapshot_agent.storage.local.accounts import find_group, find_user
 from raft_snapshot_agent.storage.local.errors import denied_hint, failure
 from raft_snapshot_agent.storage.local.mounts import missing_mount
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
@@ -110,8 +109,7 @@ class LocalSettings(StorageSettings):
         Raises:
             ConfigError: The user or group does not exist on this host.
         """
-        owner = _number("owner", self.owner, lambda name: pwd.getpwnam(name).pw_uid)
-        group = _number("group", self.group, lambda name: grp.getgrnam(name).gr_gid)
+        owner, group = find_user(self.owner), find_group(self.group)
         return atomic_write.FileAccess(int(self.mode, 8), owner, group)
 
     def mounted(self) -> None:
@@ -133,9 +131,14 @@ class LocalSettings(StorageSettings):
         """Test whether the folder can be written or created; change nothing."""
         self._with_folder(atomic_write.try_folder)
 
-    def prepare(self) -> None:
-        """Create the folder if it is missing."""
-        self._with_folder(atomic_write.make_folder)
+    def prepare(self, made: set[Path] | None = None) -> None:
+        """Create the folder if it is missing, unless its disk seems to be."""
+        made = set() if made is None else made
+        path, folder = (Path(os.path.realpath(one)) for one in (self.path, self.folder))
+        below = [one.is_dir() for one in made if one.is_relative_to(path)]
+        if folder not in made and (any(below) or not below):
+            self._with_folder(atomic_write.make_folder)
+            made.add(folder)
 
     def _with_folder(self, work: Callable[[Path, atomic_write.FileAccess], None]) -> None:
         access = self.access()
@@ -147,15 +150,6 @@ class LocalSettings(StorageSettings):
                 f"storage folder {self.folder} cannot be written: {reason_of(error)}",
                 hint=denied_hint(error),
             ) from error
-
-
-def _number(key: str, named: str | None, find: Callable[[str], int]) -> int:
-    if named is None:
-        return -1
-    try:
-        return int(named) if named.isdecimal() else find(named)
-    except KeyError as error:
-        raise ConfigError(f"{key} {named} does not exist here", hint="check its name") from error
 
 
 class LocalStorage:

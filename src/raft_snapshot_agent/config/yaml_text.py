@@ -14,6 +14,8 @@ _MOST_UNFOLDED = 10_000
 """Values that aliases may add to those in the file."""
 _UNFOLDED_EACH = 20
 """More of them for each value in the file: many clusters may share long defaults."""
+_DEEPEST = 100
+"""Most brackets within each other: the library takes ever longer for each."""
 _TAG = "tag:yaml.org,2002:"
 _NUMBERS = {f"{_TAG}int", f"{_TAG}float"}
 _DECIMAL = re.compile(
@@ -42,7 +44,7 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
         RecursionError: It is nested too deeply, or contains itself.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         at = error.problem_mark or error.context_mark
         what, hint = _explain(error.problem or "it cannot be read", error.context or "")
@@ -53,6 +55,15 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
         raise TextError("a character that YAML does not allow", mark, hint="delete it") from None
     builder = _Builder()
     return (None if node is None else builder.value(node, ())), builder.marks
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses deep nesting before it has cost much time."""
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        if self.flow_level == _DEEPEST:
+            raise RecursionError
+        super().fetch_flow_collection_start(token)
 
 
 class _Builder:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from raft_snapshot_agent.config.document import parse
@@ -126,6 +128,10 @@ def test_many_may_share_what_is_long() -> None:
     ("suffix", "text"),
     [
         (".yaml", "[" * 1200),
+        (".yaml", "[" * 101 + "]" * 101),
+        (".yaml", "- [" * 101),
+        (".yaml", "{a: " * 101),
+        (".yaml", "- " * 1200),
         (".json", "[" * 9000),
         (".yaml", "a: &a [*a]\n"),
         (".yaml", "a: &a {<<: *a}\n"),
@@ -133,6 +139,12 @@ def test_many_may_share_what_is_long() -> None:
 )
 def test_bottomless_nesting_is_refused(suffix: str, text: str) -> None:
     assert broken(text, suffix).startswith("f: nested too deeply")
+
+
+def test_nesting_is_read_as_deep_as_anybody_writes_it() -> None:
+    assert parse("f", ".yaml", "a: " + "[" * 100 + "]" * 100).value["a"] == json.loads(
+        "[" * 100 + "]" * 100
+    )
 
 
 @pytest.mark.parametrize("text", ["a: <<\n", "a: [<<]\n"])

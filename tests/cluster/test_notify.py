@@ -95,7 +95,9 @@ def test_a_daemon_tells_that_the_server_is_gone_and_goes_on_after_a_kill(
     with site.command("run") as daemon:
         until(lambda: titles(receiver), "the failure is told", within=60)
         until(
-            lambda: any('"told": "2' in one.read_text() for one in site.spool.glob("*-notify-*")),
+            lambda: any(
+                '"told": "2' in one.read_text() for one in site.spool.glob("*-notify-*.json")
+            ),
             "it is noted that it was told",
             within=60,
         )

@@ -71,6 +71,7 @@ def kinds(kind: type[AgentError] = AgentError) -> Iterator[type[AgentError]]:
 def tracked() -> dict[str, str]:
     """Every text file of the repository, those that are to be added included."""
     if not (ROOT / ".git").exists():
+        # Only in an archive that was unpacked; every checkout has it.
         pytest.skip("an unpacked archive: git knows what belongs to it")
     command = [
         "git",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import ConfigError, NotThereYet, StorageError
+from raft_snapshot_agent.errors import ConfigError, NoConfiguration, NotThereYet, StorageError
 from raft_snapshot_agent.restore.choice import InFile, Missed, Named, Newest, Wanted, choose
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.service import assembly
@@ -67,13 +68,26 @@ def open_storages(
         ConfigError: One storage is named, and only files are wanted.
     """
     if any(not isinstance(one, InFile) for one in wanted):
-        return assembly.destinations(load().config, only)
+        with _explain_names([one.name for one in wanted if isinstance(one, Named)]):
+            return assembly.destinations(load().config, only)
     if only is not None:
         raise ConfigError(
             f"--storage {only} does nothing for a file",
             hint="give the name of a stored snapshot, or leave --storage out",
         )
     return ()
+
+
+@contextmanager
+def _explain_names(names: Sequence[str]) -> Iterator[None]:
+    """Say of a name that it is no file here, where no configuration tells of stored snapshots."""
+    try:
+        yield
+    except NoConfiguration as error:
+        if not names:
+            raise
+        what = f"there is no file {names[0]} here, and {error.message}"
+        raise NoConfiguration(what, hint=error.hint) from error
 
 
 async def choose_reader(

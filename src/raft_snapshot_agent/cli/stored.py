@@ -1,27 +1,21 @@
-"""`list`, `verify` and `fetch`: stored snapshots."""
+"""`list` and `verify`: what the storages hold, and whether it is whole."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse_wanted
 from raft_snapshot_agent.cli.exit_code import worst
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.cli.target import binary_output, is_folder, writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
-from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.sizes import format_size
-from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.drill_notes import describe_drill
@@ -34,18 +28,13 @@ from raft_snapshot_agent.destination.scrubbing import (
 from raft_snapshot_agent.destination.verification import Reading, SnapshotState
 from raft_snapshot_agent.errors import (
     AgentError,
-    ConfigError,
     NotThereYet,
     StorageError,
     VerificationError,
 )
 from raft_snapshot_agent.restore.examine import judge_origin, judge_reader
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
-from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.storage.base import BytesSource
-from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.pipe import PipeStorage
 
 
 def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
@@ -244,53 +233,3 @@ async def _list_missing(destination: Destination) -> list[dict[str, str]]:
 
 def _verdict(state: str, label: str, detail: str) -> dict[str, str]:
     return {"state": str(state), "snapshot": label, "detail": detail}
-
-
-def fetch(
-    load: Callable[[], Loaded],
-    wanted: str | None,
-    only: str | None,
-    target: Path,
-    *,
-    overwrite: bool,
-) -> int:
-    """Copy a stored snapshot to a file or folder and verify it; return the exit code."""
-    into_folder = is_folder(target)
-    if into_folder and wanted == "-":
-        raise ConfigError("cannot fetch from standard input: it has no name", hint="add: -o FILE")
-    folder = writable_folder(target / "*" if into_folder else target, overwrite=overwrite)
-    which = parse_wanted(wanted, stored=True)
-    destinations = open_storages(load, only, which)
-
-    async def work() -> None:
-        reader = await choose_reader(destinations, which)
-        name = reader.name if into_folder else target.name
-        writable_folder(folder / name, overwrite=overwrite)
-        async with fetch_copy(reader, folder, tell=output.warn) as got:
-            copy = LocalStorage(folder)
-            await copy.put(name, got.spool)
-            if got.manifest is not None:
-                await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
-        output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")
-        output.talk(f"Proof: {await got.reader.describe_proof()}.")
-
-    wait_for(work)
-    return 0
-
-
-def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None, only: str | None) -> int:
-    """Write a stored snapshot to standard output after its verification; return the exit code."""
-    pipe = PipeStorage(binary_output("fetch -o -"))
-    loaded = cache(load)
-    which = parse_wanted(wanted, stored=True)
-    destinations = open_storages(loaded, only, which)
-    folder = spool_folder(loaded().config if destinations else Config(), os.environ)
-
-    async def work() -> None:
-        reader = await choose_reader(destinations, which)
-        async with fetch_copy(reader, folder, tell=output.warn) as got:
-            await pipe.put("-", got.spool)
-        output.talk(f"Fetched and verified: {got.reader.label} (index {got.snapshot.meta.index})")
-
-    wait_for(work)
-    return 0

@@ -132,7 +132,7 @@ def fetch(
     storage: StorageOption = None,
 ) -> int:
     """Copy a stored snapshot to the local disk and verify it."""
-    from raft_snapshot_agent.cli import stored as command
+    from raft_snapshot_agent.cli import fetching as command
 
     only_one_of(NAME=snapshot, latest=latest)
     wanted = None if latest else snapshot

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,14 +19,33 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     Raises:
         ConfigError: It cannot be written, or it exists and must not be replaced.
     """
-    try:
+    with _explain(f"cannot write {target}"):
         _require_replaceable(target, overwrite=overwrite)
-        folder = target.absolute().parent
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        return _try_folder(target.absolute().parent)
+
+
+def require_writable_folder(folder: Path) -> Path:
+    """Return the absolute path of a folder, after a test that files can be created in it.
+
+    Raises:
+        ConfigError: They cannot.
+    """
+    with _explain(f"cannot write into {folder}"):
+        return _try_folder(folder.absolute())
+
+
+def _try_folder(folder: Path) -> Path:
+    with tempfile.TemporaryFile(dir=folder):
+        return folder
+
+
+@contextmanager
+def _explain(what: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise ConfigError(
-            f"cannot write {target}: {error.strerror}",
+            f"{what}: {error.strerror}",
             hint="give the path of a file in a folder that exists and is writable",
         ) from error
 

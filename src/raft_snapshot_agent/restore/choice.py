@@ -148,11 +148,16 @@ async def _choose_newest(
         found = [one for one in found if one.stored.taken_at <= until and one.stored.dated]
     believed = [one for one in found if one.stored.counts and one.stored.taken_at <= until]
     if not believed:
-        raise _explain_nothing([*missed, *_list_unread(found, until)], len(found), at)
+        unread = [*missed, *_list_unread(found, until)]
+        raise _explain_nothing(unread, len(destinations), len(found), at)
     best = await _take_best(sorted(believed, key=lambda one: one.rank, reverse=True))
     if not best:
         missed += _list_unread(found, until)
-        raise _join(missed) if missed else SnapshotNotFound(_ONLY_SAFETY, hint=_BY_NAME)
+        raise (
+            _join(missed, len(destinations))
+            if missed
+            else SnapshotNotFound(_ONLY_SAFETY, hint=_BY_NAME)
+        )
     if at is not None:
         _require_one(best)
     place, chosen = best[0].destination, best[0].stored
@@ -212,9 +217,11 @@ def _require_one(best: Sequence[_Found]) -> None:
         )
 
 
-def _explain_nothing(missed: Sequence[Missed], count: int, at: datetime | None) -> AgentError:
+def _explain_nothing(
+    missed: Sequence[Missed], storages: int, count: int, at: datetime | None
+) -> AgentError:
     if missed:
-        return _join(missed)
+        return _join(missed, storages)
     which = "stored" if at is None else f"from {at:%Y-%m-%dT%H:%M:%SZ} or before"
     if count:
         return SnapshotNotFound(
@@ -244,7 +251,7 @@ async def _find_by_name(destinations: Sequence[Destination], name: str) -> Store
         if found is not None:
             return StoredReader(destination, found, elsewhere=_others(destinations, destination))
     if missed:
-        raise _join(missed)
+        raise _join(missed, len(destinations))
     raise SnapshotNotFound(
         f"no snapshot is called {name}",
         hint=f"{describe_nearest(name, names)}list shows what is stored; a file needs its path",
@@ -255,7 +262,8 @@ def _others(destinations: Sequence[Destination], one: Destination) -> tuple[Dest
     return tuple(other for other in destinations if other is not one)
 
 
-def _join(missed: Sequence[Missed]) -> AgentError:
-    if len(missed) == 1:
+def _join(missed: Sequence[Missed], storages: int) -> AgentError:
+    """Return the error of the only storage, or each of those that failed with its storage."""
+    if storages == len(missed) == 1:
         return missed[0].error
     return StorageFaults({one.storage: one.error for one in missed})

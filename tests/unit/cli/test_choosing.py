@@ -182,3 +182,19 @@ def test_a_broken_file_is_replaced_by_the_stored_one(file: Path, here: Path) -> 
 
     assert ended.code == 0, ended.talk
     assert (here / NAME).read_bytes() == WHOLE
+
+
+@pytest.mark.parametrize("command", ["verify", "inspect", "fetch"])
+def test_without_a_configuration_a_name_is_looked_for_here(command: str, tmp_path: Path) -> None:
+    ended = call(command, "typo.snap", cwd=tmp_path)
+
+    assert ended.code == 1
+    assert "there is no file typo.snap here, and no configuration: $" in ended.talk
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_read(file: Path) -> None:
+    ended = call("fetch", NAME, "-o", "/proc", "-c", file)
+
+    assert ended.code == 1
+    assert "cannot write into /proc: " in ended.talk
+    assert "*" not in ended.talk

@@ -76,8 +76,10 @@ async def test_a_storage_that_is_down_does_not_hide_the_others() -> None:
 async def test_a_storage_that_is_down_is_the_reason_where_nothing_is_found(
     wanted: Wanted,
 ) -> None:
-    with pytest.raises(StorageDenied):
+    with pytest.raises(StorageFaults, match=r"^down: no entry$"):
         await choose([Destination("down", Down()), await destination()], wanted, AFTER)
+    with pytest.raises(StorageDenied, match=r"^no entry$"):
+        await choose([Destination("the only one", Down())], wanted, AFTER)
 
 
 @pytest.mark.parametrize(("wanted", "words"), [(Newest(), "no storage holds"), (Named(NEW), NEW)])
@@ -199,7 +201,7 @@ async def test_a_storage_that_is_down_is_the_reason_where_all_are_safety_snapsho
 
     with pytest.raises(SnapshotNotFound, match="all that is stored are safety snapshots"):
         await choose_newest([Destination("local", storage)])
-    with pytest.raises(StorageDenied):
+    with pytest.raises(StorageFaults, match=r"^s3: no entry$"):
         await choose_newest([Destination("local", storage), Destination("s3", Down())])
 
 

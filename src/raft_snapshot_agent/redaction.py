@@ -14,7 +14,7 @@ _HOST = re.compile(r"(?:[a-z0-9+.-]+://)?(?:\[[^\]]*\]|[^/:]*):", re.IGNORECASE)
 """A URL up to the colon before its port."""
 _PORT = re.compile(r"//|\d{1,6}(?:[/?#]|$)|[0-9a-f.]*:[0-9a-f:.]*(?:/|$)", re.IGNORECASE)
 """What may follow this colon: the rest of a scheme, a port, the rest of an IPv6 address."""
-_CREDENTIALS = re.compile(r"(?<=://)(?<!sftp://)[^/\s]+@|(?<=sftp://)[^/\s]*:[^/\s]*@")
+_CREDENTIALS = re.compile(r"(?<=://)(?<!sftp://)[^/\s]+@|(?<=sftp://)[^/\s:]*:[^/\s]*@")
 """What is before the host of a URL, which may be a token alone; for SFTP a user is none."""
 _TOKENS = re.compile(
     r"(?<![A-Za-z0-9])"
@@ -37,6 +37,8 @@ _SHORTEST = 6
 _MOST = 500
 """Maximum number of secrets kept: rotation adds new ones as long as the process runs."""
 _LONGEST = 64 << 10
+_MOST_READ = 16 << 10
+"""Characters of another program's text that are looked at: far more than any message shows."""
 _LONG, _BEGUN = 1024, 64
 """Minimum characters of a secret that may appear cut off, and the length of its prefix."""
 _MOST_LINES = 200
@@ -111,7 +113,9 @@ def one_line(text: str, longest: int) -> str:
 
     Control characters and what looks like a credential are removed.
     """
-    printable = "".join(one if one.isprintable() else " " for one in redact(text))
+    # The time to look for secrets grows with the square of some texts.
+    begun = redact(text[:_MOST_READ])
+    printable = "".join(one if one.isprintable() else " " for one in begun)
     shown = redact(" ".join(printable.split()))
     shown = _HEADER.sub(rf"\1 {HIDDEN}", _PARAMETER.sub(rf"\1={HIDDEN}", shown))
     return shown if len(shown) <= longest else f"{shown[: longest - 3].rstrip()}..."

@@ -253,6 +253,23 @@ def beyond_numbers(scene: Scene) -> Files:
     return files
 
 
+def endless(scene: Scene) -> Files:
+    """Words so long that a search that grows with the square of a text does not end."""
+    now = datetime.now(UTC)
+    files: Files = {}
+    for number, word in enumerate(("x", "'", "eyJaaaaaaaa-", "sftp://a:", "a:", "<", "<script")):
+        long = (word * 900_000)[:900_000]
+        made = forged(now, 40 + number, scene.cluster_id)
+        fields = {"cluster_id": long, "node": long, "version": long, "product": long}
+        like = json.loads(made.manifest) | fields
+        files |= {made.name: made.archive, f"{made.name}.json": json.dumps(like).encode()}
+        note = {"reason": long, "snapshot": long, "since": long, "server": long, "proved": long}
+        files |= {f"{made.name}.broken": json.dumps(note).encode()}
+        files |= {f"{name}.mismatch": long.encode() for name in scene.names[number : number + 1]}
+        files |= {GUARD: json.dumps(note).encode()}
+    return files
+
+
 def undated_names(_: Scene) -> Files:
     names = (
         "raft-snapshot-9999-12-31T23-59-59Z-2359.snap",
@@ -310,6 +327,7 @@ PLANTS: dict[str, Callable[[Scene], Files]] = {
     "says nonsense of a restore": nonsense_restored,
     "lays nonsense beside": nonsense,
     "lays numbers beyond all": beyond_numbers,
+    "writes words without end": endless,
     "uses names without a date": undated_names,
     "shouts through names": shouting_names,
 }

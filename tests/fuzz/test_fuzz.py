@@ -25,6 +25,22 @@ CORPUS = Path(__file__).parent / "corpus"
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "60")) / len(TARGETS)
 MEMORY = 64 << 20
 """Bytes that reading one input may take."""
+LONG = 128 << 10
+WORDS = (
+    b"x",
+    b"'",
+    b'"',
+    b"eyJaaaaaaaa-",
+    b"sftp://a:",
+    b"a:",
+    b"<",
+    b"<!--",
+    b"<script",
+    b"9",
+    b" ",
+    b"\n",
+)
+"""What a search may begin with, again and again."""
 PROCESSOR = 5.0
 """Seconds of the processor's own time: how busy the machine is does not count."""
 
@@ -69,6 +85,17 @@ def test_bytes_that_are_almost_right_are_read(name: str) -> None:
     chance, corpus = random.Random(name), examples(name)
     for _ in range(150):
         tried(TARGETS[name], mutated(chance, corpus))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_words_without_end_are_read(name: str) -> None:
+    """No search takes a time that grows with the square of a text."""
+    for word in WORDS:
+        long = (word * LONG)[:LONG]
+        tried(TARGETS[name], long)
+        for data in TARGETS[name].examples[:1]:
+            middle = len(data) // 2
+            tried(TARGETS[name], data[:middle] + long + data[middle:])
 
 
 @pytest.mark.soak

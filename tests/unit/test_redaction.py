@@ -194,3 +194,13 @@ def test_a_header_says_its_name_and_not_its_value(value: str) -> None:
 
 def test_a_header_goes_out_as_utf_8() -> None:
     assert header_value("ä", "x").encode("latin-1") == "ä".encode()
+
+
+@pytest.mark.parametrize("word", ["eyJaaaaaaaa-", "sftp://a:", "a:", "://a", "bearer ", "'", "x"])
+def test_text_of_any_length_becomes_a_line(word: str) -> None:
+    """Not in a time that grows with the square of its length, which would be hours."""
+    assert len(one_line(f"sftp://{word * 200_000}", 300)) <= 300
+
+
+def test_a_user_of_sftp_is_told_and_a_password_hidden() -> None:
+    assert redact("sftp://me@host sftp://me:a:b:c@host") == "sftp://me@host sftp://[hidden]@host"

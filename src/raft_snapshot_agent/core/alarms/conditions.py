@@ -14,8 +14,8 @@ AGAIN_AFTER = timedelta(hours=1)
 _KINDS = 10
 """Most kinds that are distinguished per condition; all further ones count as one."""
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-_NAME = re.compile(r"\S*[\d/.@_=\[\]]\S*")
-"""A variable part of a text: a number, time, path, address or snapshot name."""
+_VARIABLE = re.compile(r"[\d/.@_=\[\]]")
+"""What a word has that is a variable part: a number, time, path, address or snapshot name."""
 
 
 class State(Enum):
@@ -101,4 +101,5 @@ def _observe_one(before: _Lasting | None, text: str, now: datetime) -> tuple[_La
 
 def kind_of(text: str) -> str:
     """Return a text without its variable parts: names, numbers, times."""
-    return " ".join(_NAME.sub("#", _QUOTED.sub("#", text)).split())
+    words = _QUOTED.sub("#", text).split()
+    return " ".join("#" if _VARIABLE.search(word) else word for word in words)

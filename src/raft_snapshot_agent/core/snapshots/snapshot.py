@@ -18,6 +18,10 @@ AHEAD = timedelta(minutes=10)
 NO_TIME = datetime.min.replace(tzinfo=UTC)
 """Stands for an unknown time; it is before all others."""
 
+_LONGEST = 4000
+"""Most characters of a text in a manifest: messages show them, whoever wrote them."""
+_LONG = {"known", "counts"}
+"""Texts of a manifest that grow with the history and the mounts; no message shows them."""
 _JSON_TYPES = {"str": (str,), "int": (int,), "float": (float, int)}
 
 
@@ -236,7 +240,9 @@ class Manifest:
         known = {key: fields[key] for key in cls.__slots__ if key in fields}
         for key, value in known.items():
             if type(value) not in _JSON_TYPES[cls.__annotations__[key]]:
-                raise ValueError(f"the manifest's {key} is {value!r}")
+                raise ValueError(f"the manifest's {key} is of type {type(value).__name__}")
+            if isinstance(value, str) and len(value) > _LONGEST and key not in _LONG:
+                raise ValueError(f"the manifest's {key} has {len(value)} characters")
         try:
             return cls(**known)
         except TypeError as error:

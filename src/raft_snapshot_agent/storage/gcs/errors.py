@@ -40,6 +40,8 @@ _REFUSED_HINT = (
 )
 _LATER = "it may be temporary; check the store"
 _LONGEST = 300
+_READ = 16 << 10
+"""Characters of a page in which tags are looked for."""
 _TAG = re.compile(r"<[^>]*>")
 _URL = re.compile(r"https?://\S+")
 _PERMISSION = re.compile(r"\b(?:storage|cloudkms|serviceusage)\.[A-Za-z]+\.[A-Za-z]+\b")
@@ -82,7 +84,7 @@ class GcsAnswer:
         try:
             document = read_json(text)
         except ValueError:
-            return cls(status, "", tidy(_TAG.sub(" ", text)), phrase)
+            return cls(status, "", tidy(_TAG.sub(" ", text[:_READ])), phrase)
         return cls(status, *_read_error(document), phrase)
 
     def __str__(self) -> str:

@@ -90,3 +90,9 @@ def test_a_clock_that_was_set_back_silences_nothing() -> None:
     conditions, news = conditions.observe("s3", {"down": "down"}, START - timedelta(days=2))
     assert [one.state for one in news] == [State.LASTS]
     assert conditions.observe("s3", {"down": "down"}, START - timedelta(days=2) + MINUTE)[1] == []
+
+
+def test_the_kind_of_a_word_without_end_is_found() -> None:
+    """Not in a time that grows with the square of its length, which would be hours."""
+    assert kind_of(f"before it was {'x' * 1_000_000}").startswith("before it was xxx")
+    assert kind_of(f"before it was {'x' * 1_000_000}1") == "before it was #"

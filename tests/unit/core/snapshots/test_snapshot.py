@@ -93,6 +93,12 @@ def test_a_field_of_the_wrong_kind_is_named(field: dict[str, Any]) -> None:
         Manifest.from_json(changed(**field))
 
 
+def test_only_what_grows_with_the_history_may_be_long() -> None:
+    with pytest.raises(ValueError, match="the manifest's cluster_id has 4001 characters"):
+        Manifest.from_json(changed(cluster_id="x" * 4001))
+    assert Manifest.from_json(changed(known="x" * 4001, counts="x" * 4001)).known == "x" * 4001
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"[]", b"5", b"null", b"{", b"\xff\xfe\xfd", b"[" * 200_000, b'{"index": 1']
 )

@@ -26,7 +26,8 @@ from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshots.naming import Naming
 from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
-from raft_snapshot_agent.destination.destination import Destination, Pruned
+from raft_snapshot_agent.destination.deletion import Pruned
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease

@@ -11,7 +11,8 @@ from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
-from raft_snapshot_agent.destination.destination import Destination, Pruned
+from raft_snapshot_agent.destination.deletion import Pruned
+from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
@@ -18,6 +18,21 @@ from raft_snapshot_agent.storage.base import Storage
 
 _UNAVAILABLE = 3
 """Failed deletes after which an unreachable storage is not tried further."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """The result of retention in one storage."""
+
+    plan: Plan
+    deleted: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """The number of snapshots that a warning is about, if its text does not contain it."""
+    alarm: str = ""
+    """Why nothing is deleted until an operator acknowledges it."""
+    reviews: int = 0
+    """How many snapshots marked as broken are verified again now, and deleted if broken."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -14,12 +15,13 @@ from raft_snapshot_agent.core.history.retention import Plan, Retention, plan
 from raft_snapshot_agent.core.schedules.schedule import Schedule
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
+from raft_snapshot_agent.core.snapshots.note_names import NoteNames
+from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import write_restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manifest, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
-from raft_snapshot_agent.destination.deletion import Deleting, list_warnings
+from raft_snapshot_agent.destination.deletion import Deleting, Pruned, list_warnings
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
 from raft_snapshot_agent.destination.listing import Listing, listed, static
 from raft_snapshot_agent.destination.proofs import Proofs
@@ -35,21 +37,6 @@ _REVIEWED = 3
 """Maximum broken snapshots that one run verifies again; each is read twice."""
 _LEAST_DELETES = 24
 """Deletions that one run may always make; `max_deletes` sets another number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """The result of retention in one storage."""
-
-    plan: Plan
-    deleted: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """The number of snapshots that a warning is about, if its text does not contain it."""
-    alarm: str = ""
-    """Why nothing is deleted until an operator acknowledges it."""
-    reviews: int = 0
-    """How many snapshots marked as broken are verified again now, and deleted if broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +82,11 @@ class Destination:
         """Reader of its manifests, which judges what they prove."""
         naming = self.naming if self.static_name is None else None
         return Proofs(self.storage, naming, self.keys, self.told)
+
+    @property
+    def notes(self) -> NoteNames:
+        """The names of its notes, which no other storage in the same folder has."""
+        return NoteNames.of(self.static_name)
 
     @property
     def replaces(self) -> bool:
@@ -159,7 +151,7 @@ class Destination:
             return None
         listing = await self._listing(sizes)
         stored = listing.stored
-        found = await look(self.proofs, listing, began, taken_at)
+        found = await look(self.proofs, listing, self.notes, began, taken_at)
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted here
         found = replace(found, known=await self.proofs.known(stored))
@@ -181,8 +173,7 @@ class Destination:
             history: The earlier snapshots.
             now: The new manifest, not stored yet, so that a crash in between loses no alarm.
         """
-        keeps_note = self.static_name is None
-        found = await watch(self.storage, history, now, self.losses, keeps_note=keeps_note)
+        found = await watch(self.storage, history, now, self.losses, self.notes)
         if history is not None:
             found = replace(found, manifest=replace(found.manifest, known=history.known))
         manifest, keys = replace(found.manifest, purpose=self.purpose), self.keys
@@ -190,28 +181,29 @@ class Destination:
 
     async def alarm(self) -> Alarm | None:
         """Read why retention is suspended; `None` if it is not."""
-        try:
-            return Alarm.from_json(await verification.small(self.storage, GUARD_NAME))
-        except SnapshotNotFound:
+        if (name := self.notes.guard) is None:
             return None
+        with suppress(SnapshotNotFound):
+            return Alarm.from_json(await verification.small(self.storage, name))
+        return None
 
     async def acknowledge(self) -> Alarm | None:
         """Resume retention; return why it was suspended."""
-        found = await self.alarm()
-        if found is None:
+        if (name := self.notes.guard) is None or (found := await self.alarm()) is None:
             return None
-        if self.keys is None and self.static_name is None:
+        if self.keys is None:
             await admit(self.proofs, await self.stored(), self.extra)
-        await self.storage.delete(GUARD_NAME)
+        await self.storage.delete(name)
         return found
 
     async def expect(self, restored: Restored) -> None:
         """Write a note of a restore for the guard of the next snapshot."""
-        await self.storage.put(RESTORED_NAME, BytesSource(write_restored(restored, self.keys)))
+        note = write_restored(restored, self.keys)
+        await self.storage.put(self.notes.restored, BytesSource(note))
 
     async def expect_nothing(self) -> None:
         """Remove the note of a restore that did not happen."""
-        await self.storage.delete(RESTORED_NAME)
+        await self.storage.delete(self.notes.restored)
 
     # Notes of an operator.
 
@@ -250,7 +242,8 @@ class Destination:
             StorageError: It could not be listed, or the snapshots to keep could not be proved.
         """
         listing = listing or await self._listing()
-        alarm = None if acknowledged or GUARD_NAME not in listing.notes else await self.alarm()
+        guard = self.notes.guard
+        alarm = None if acknowledged or guard not in listing.notes else await self.alarm()
         forbidden = alarm.remedy if alarm else ""
         stored = await self.verdicts.dated(listing.stored)
         most = None if everything else self._most(stored, now)
@@ -264,8 +257,8 @@ class Destination:
         if found.delete and not acknowledged and (why := await self._flood(stored, now)):
             alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
             found = planned(stored, alarm.remedy)
-            if not dry_run:
-                await self.storage.put(GUARD_NAME, BytesSource(alarm.to_json()))
+            if guard and not dry_run:
+                await self.storage.put(guard, BytesSource(alarm.to_json()))
         review = found.review if broken else found.review[:_REVIEWED]
         done = Pruned(found, alarm="" if alarm is None else str(alarm), reviews=len(review))
         if found.refused or dry_run:
@@ -290,7 +283,7 @@ class Destination:
 
     async def _listing(self, sizes: Mapping[str, int] | None = None) -> Listing:
         sizes = await sizes_of(self.storage) if sizes is None else sizes
-        found = await listed(sizes, self.naming)
+        found = await listed(sizes, self.naming, self.notes)
         if self.static_name is None:
             return found
         if self.static_name not in sizes:

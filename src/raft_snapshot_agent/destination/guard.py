@@ -13,7 +13,8 @@ from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.history.flood import count_witnesses, fingerprinted
 from raft_snapshot_agent.core.history.guard import Losses, Point, Span, judge, suspects
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Alarm, Restored
+from raft_snapshot_agent.core.snapshots.note_names import NoteNames
+from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import is_believed
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Instant, Manifest, Stored
 from raft_snapshot_agent.destination import verification
@@ -28,7 +29,7 @@ _TRIED = 10
 _ADMITTED = 64
 """Number of older manifests to update, too: they may become the newest after deletions."""
 _UNSIGNED = (
-    f"{RESTORED_NAME} is not signed with a key of this cluster, and counts for nothing (if the"
+    "{} is not signed with a key of this cluster, and counts for nothing (if the"
     " next snapshot raises an alarm after a restore: prune --acknowledge; else delete it)"
 )
 
@@ -69,12 +70,15 @@ class GuardResult:
         return not (self.alarm or self.unsettled)
 
 
-async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datetime) -> History:
+async def look(
+    proofs: Proofs, listing: Listing, names: NoteNames, began: Instant, taken_at: datetime
+) -> History:
     """Read what a new snapshot is compared with.
 
     Arguments:
         proofs: The manifests of the storage.
         listing: Its listing.
+        names: The names of its notes.
         began: Monotonic time just before the new snapshot was requested.
         taken_at: The same by the wall clock.
     """
@@ -85,24 +89,19 @@ async def look(proofs: Proofs, listing: Listing, began: Instant, taken_at: datet
     storage = proofs.storage
     alarm = restored = None
     with suppress(SnapshotNotFound):  # deleted in the meantime
-        if GUARD_NAME in listing.notes:
-            alarm = Alarm.from_json(await verification.small(storage, GUARD_NAME))
+        if names.guard is not None and names.guard in listing.notes:
+            alarm = Alarm.from_json(await verification.small(storage, names.guard))
     with suppress(SnapshotNotFound):
-        if RESTORED_NAME in listing.notes:
-            restored = Restored.from_json(await verification.small(storage, RESTORED_NAME))
+        if names.restored in listing.notes:
+            restored = Restored.from_json(await verification.small(storage, names.restored))
     warnings = await beside_loop(partial(_list_warnings, stored), len(stored))
     if restored is not None and not is_believed(restored, proofs.keys):
-        restored, warnings = None, (*warnings, _UNSIGNED)
+        restored, warnings = None, (*warnings, _UNSIGNED.format(names.restored))
     return History(tuple(points), alarm, restored, warnings, listing=listing)
 
 
 async def watch(
-    storage: Storage,
-    history: History | None,
-    now: Manifest,
-    losses: Losses,
-    *,
-    keeps_note: bool,
+    storage: Storage, history: History | None, now: Manifest, losses: Losses, names: NoteNames
 ) -> GuardResult:
     """Compare a new snapshot with earlier ones, and store a note if an alarm is raised.
 
@@ -111,7 +110,7 @@ async def watch(
         history: The earlier snapshots; `None`: nothing is compared.
         now: The new manifest.
         losses: What a cluster may lose between two snapshots.
-        keeps_note: Whether the alarm lasts until it is acknowledged.
+        names: The names of the storage's notes.
     """
     if history is None:
         return GuardResult(now)
@@ -124,12 +123,12 @@ async def watch(
         return GuardResult(now, str(history.alarm), warnings=history.warnings)
     if reason := found.alarm or history.flood:
         raised = Alarm(reason, now.snapshot, now.taken_at)
-        if keeps_note:
-            await storage.put(GUARD_NAME, BytesSource(raised.to_json()))
+        if names.guard is not None:
+            await storage.put(names.guard, BytesSource(raised.to_json()))
         return GuardResult(now, str(raised), warnings=history.warnings)
     if history.restored and Point.after(history.restored).span.precedes(point.span):
         with suppress(StorageError):  # harmless: the next run tries again
-            await storage.delete(RESTORED_NAME)
+            await storage.delete(names.restored)
     return GuardResult(now, unsettled=found.unsettled, warnings=history.warnings)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from raft_snapshot_agent.core.snapshots.naming import Naming, catalogue
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, moment
+from raft_snapshot_agent.core.snapshots.note_names import NoteNames
+from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Manifest, Sidecar, Stored
 from raft_snapshot_agent.threads import beside_loop
 
@@ -41,11 +42,11 @@ class Listing:
         return replace(self, stored=(*self.stored[:place], vouched, *self.stored[place + 1 :]))
 
 
-async def listed(sizes: Mapping[str, int], naming: Naming) -> Listing:
+async def listed(sizes: Mapping[str, int], naming: Naming, names: NoteNames) -> Listing:
     """Find snapshots and the guard's notes among the objects of a storage."""
 
     def found() -> Listing:
-        notes = frozenset(name for name in (GUARD_NAME, RESTORED_NAME) if name in sizes)
+        notes = frozenset(name for name in (names.guard, names.restored) if name and name in sizes)
         return Listing(catalogue(sizes.items(), naming), notes)
 
     return await beside_loop(found, len(sizes))

@@ -16,7 +16,6 @@ import anyio
 
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
-from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
@@ -56,7 +55,7 @@ async def read_scrub_note(destination: Destination, now: datetime) -> ScrubNote:
         StorageError: It cannot be read.
     """
     try:
-        text = await verification.small(destination.storage, SCRUB_NAME)
+        text = await verification.small(destination.storage, destination.notes.scrub)
     except SnapshotNotFound:
         return ScrubNote()
     return ScrubNote.from_json(text, destination.keys, now)
@@ -135,7 +134,7 @@ async def _read_note(destination: Destination, now: datetime) -> ScrubNote:
 async def _list_stored(destination: Destination, sizes: Mapping[str, int]) -> tuple[Stored, ...]:
     if destination.static_name is not None:
         return await destination.stored()
-    return (await listed(sizes, destination.naming)).stored
+    return (await listed(sizes, destination.naming, destination.notes)).stored
 
 
 def _missing(destination: Destination, sizes: Mapping[str, int]) -> list[str]:
@@ -180,7 +179,7 @@ async def _remember(
             if one.name in found:
                 await destination.verdicts.remember(one, found[one.name], now)
         text = note.to_json(destination.keys)
-        await destination.storage.put(SCRUB_NAME, BytesSource(text))
+        await destination.storage.put(destination.notes.scrub, BytesSource(text))
     except LoginRefused:
         raise
     except StorageError as error:

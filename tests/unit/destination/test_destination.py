@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from types import MappingProxyType
 
 import pytest
@@ -11,7 +12,9 @@ from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
 from raft_snapshot_agent.core.history.guard import Losses
+from raft_snapshot_agent.core.history.proof import write_known
 from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
@@ -241,6 +244,47 @@ async def test_word_of_a_restore_is_taken_once() -> None:
     names = {entry.name for entry in await destination.storage.entries()}
     assert names.isdisjoint({GUARD_NAME, RESTORED_NAME})
     assert await watched(destination, 22), "once"
+
+
+async def beside_history() -> tuple[Destination, Destination]:
+    """Store a snapshot in two storages in one folder, of which one has a static name."""
+    history = Destination("history", MemoryStorage(), Retention(last=1), extra=4, pace=Every(HOUR))
+    latest = replace(history, name="latest", static_name="latest.snap", told=Remembered())
+    await hold(history, named(1, 500), 1, 500)
+    await hold(latest, "latest.snap", 1, 500)
+    return latest, history
+
+
+async def test_one_storage_takes_no_word_of_a_restore_from_another_in_its_folder() -> None:
+    for first, second in permutations(await beside_history()):
+        at = f"{NOW - HOUR / 2:%Y-%m-%dT%H:%M:%SZ}"
+        for one in (first, second):
+            await one.expect(Restored("old.snap", at, "c", 20, 3))
+
+        assert await watched(first, 22) == ""
+        assert await watched(second, 22) == ""
+
+        left = {entry.name for entry in await first.storage.entries()}
+        assert not [name for name in left if "restored" in name]
+        await first.expect(Restored("old.snap", at, "c", 20, 3))
+        await second.expect_nothing()
+        assert await watched(first, 22) == ""
+
+
+async def test_an_alarm_is_that_of_the_history_and_ends_with_its_acknowledgement() -> None:
+    latest, history = await beside_history()
+    for hours in range(2, 62):
+        await hold(history, named(hours), hours, 1)
+    await hold(history, named(0.5, 501), 0.5, 501, {"known": write_known([named(1, 500)])})
+
+    assert "snapshots were added" in await watched(history, 502)
+    assert await watched(latest, 502) == ""
+    assert await latest.alarm() is None
+    assert await latest.acknowledge() is None
+    assert await history.alarm() is not None
+    assert await history.acknowledge() is not None
+    history = replace(history, told=Remembered())
+    assert await watched(history, 502) == ""
 
 
 # Mounts that lose their keys.

@@ -15,10 +15,12 @@ from typing import Any
 import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
-from tests.unit.restore.test_copying import NOW, archive, named, place, store
+from tests.unit.restore.test_copying import NOW, archive, manifest, named, place, store
 
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import NotLeader, StorageUnavailable
 from raft_snapshot_agent.flock import lock
 from raft_snapshot_agent.observe.logs import configure
@@ -131,6 +133,32 @@ async def test_each_storage_has_its_turn_every_day() -> None:
     for one in (disk, bucket):
         assert listed(one) == [NOW + day * DAY for day in range(4)]
     assert said.count(f"Read back and whole: {named(2)}") == 4, "the fourth begins anew"
+
+
+@pytest.mark.usefixtures("world")
+async def test_storages_in_one_folder_take_no_turn_from_each_other() -> None:
+    history = await storage("history")
+    statics = [
+        replace(place(name, Watched()), storage=history.storage, static_name=f"{name}.snap")
+        for name in ("latest", "other")
+    ]
+    for one in statics:
+        assert one.static_name is not None
+        told = replace(manifest(named(0), archive(0)), snapshot=one.static_name)
+        await one.storage.put(one.static_name, BytesSource(archive(0)))
+        await one.storage.put(manifest_name(one.static_name), BytesSource(told.to_json()))
+    await history.storage.put(named(2), BytesSource(archive(2)[:-9]))
+
+    said = await days_with([*statics, history])
+
+    for read in ("latest.snap", "other.snap"):
+        assert said.count(f"Read back and whole: {read}") == 4
+    assert f"history: {named(2)} is corrupted" in said
+    for one in statics:
+        assert f"{one.name}: {named(2)}" not in said
+        assert {*(await read_scrub_note(one, World.now)).readings} == {one.static_name}
+    noted = (await read_scrub_note(history, World.now)).readings
+    assert {*noted} == {named(0), named(1), named(2)}
 
 
 @pytest.mark.usefixtures("world")

@@ -38,6 +38,10 @@ class Sidecar(StrEnum):
     """The stored object is whole, but not the snapshot that name and manifest describe."""
     DRILL = ".drill"
     """Result of a drill."""
+    RESTORED = ".restored"
+    """Note of a restore, beside a snapshot with a static name."""
+    SCRUB = ".scrub"
+    """Note of what was read back, beside a snapshot with a static name."""
 
     def name_for(self, snapshot: str) -> str:
         """Return the name of this file beside a snapshot."""

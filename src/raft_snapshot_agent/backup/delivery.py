@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
@@ -17,7 +17,6 @@ from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.transfer.spool import Spool
 
 
 async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
@@ -41,8 +40,9 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
         location = destination.storage.location(name)
         when = context.began, context.run.taken_at
         before = await read_history(destination, *when) if destination.replaces else None
+        _refuse_held(before, name, location)
         with phase("upload", destination.name):
-            manifest, doubt = await _store(destination, name, context, started)
+            manifest, doubt = await _store(destination, name, context, before, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
@@ -77,8 +77,32 @@ async def _finish(
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 
 
+def _refuse_held(before: History | StorageError | None, name: str, location: str) -> None:
+    """Refuse to replace a snapshot that an operator wants to keep.
+
+    Raises:
+        StorageError: It is held.
+    """
+    old = _find(before, name)
+    if old is not None and old.held:
+        raise StorageError(
+            f"{location} is held, and the new snapshot would replace it",
+            hint="try again in a minute, when the new one gets another name; or release this one",
+        )
+
+
+def _find(before: History | StorageError | None, name: str) -> Stored | None:
+    """Find a snapshot as it was listed before the upload; `None` if it is not known."""
+    listing = before.listing if isinstance(before, History) else None
+    return next((one for one in listing.stored if one.name == name), None) if listing else None
+
+
 async def _store(
-    destination: Destination, name: str, context: RunContext, started: float
+    destination: Destination,
+    name: str,
+    context: RunContext,
+    before: History | StorageError | None,
+    started: float,
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Store the snapshot; a failure after it was sent leaves its state unknown.
 
@@ -86,8 +110,6 @@ async def _store(
         Its manifest, and the failure that was reported although it is stored.
     """
     reused = destination.name in context.reused
-    if destination.replaces or reused:
-        await _forget_old(destination, name, context.spool)
     size, failure = 0, None
     try:
         size = await destination.storage.put(name, context.source)
@@ -99,6 +121,10 @@ async def _store(
         raise failure or error from None
     manifest = context.manifest(name, snapshot, time.monotonic() - started)
     context.unsettled.doubtful[destination.name] = manifest
+    if (destination.replaces or reused) and (
+        failure is None or await _is_replaced(destination, manifest, _find(before, name))
+    ):
+        await _forget_old(destination, name)
     if failure is None:
         await _compare_size(destination, name, size, snapshot)
     elif (
@@ -120,10 +146,18 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     return (f"it has the snapshot, but reported a failure: {as_failure(failure)}",)
 
 
-async def _forget_old(destination: Destination, name: str, spool: Spool) -> None:
-    """Delete manifest and notes of a snapshot to be replaced, as they do not match the new one."""
-    await in_thread(spool.verdict)
-    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.DRILL):
+async def _is_replaced(destination: Destination, manifest: Manifest, old: Stored | None) -> bool:
+    """Return whether the older snapshot of this name is gone, although the upload failed."""
+    there = await is_there(destination, manifest)
+    return there is False or (there is True and old is not None and old.size != manifest.size)
+
+
+async def _forget_old(destination: Destination, name: str) -> None:
+    """Delete manifest and notes of a replaced snapshot, as they do not match the new one.
+
+    Not before it is replaced: the guard compares with its manifest as long as it is there.
+    """
+    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL):
         with suppress(StorageError):
             await destination.storage.delete(beside.name_for(name))
 

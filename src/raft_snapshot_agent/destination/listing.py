@@ -38,6 +38,8 @@ class Listing:
             verified=written > 0,
             manifest_size=written,
             condemned=False,
+            mismatched=False,
+            drilled=False,
         )
         return replace(self, stored=(*self.stored[:place], vouched, *self.stored[place + 1 :]))
 

@@ -1,0 +1,163 @@
+"""What an upload leaves in one storage, whether it succeeds, fails or is cut off."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.stores.memory import MemoryStorage
+from tests.unit.core.archives import archive, members, meta
+
+from raft_snapshot_agent.backup.agent import Agent
+from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.state.report import Outcome, StorageResult
+from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.storage.base import BytesSource, UploadSource
+from raft_snapshot_agent.vault.answers import Identity
+from raft_snapshot_agent.vault.leader import Leader
+
+pytestmark = pytest.mark.anyio
+
+LATEST = "latest.snap"
+MINUTES = Layout("vault-", "20060102T1504")
+MINUTE = timedelta(minutes=1)
+
+
+class Server:
+    """Stands for a cluster whose state grows, and for the clock."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 28, 1, tzinfo=UTC)
+        self.cluster_id = "one"
+        self.index = 100
+
+    def find_leader_for_this_agent(self) -> Leader:
+        node: Any = SimpleNamespace(address="https://bao:8200")
+        return Leader(node, 1, "", Identity(cluster_id=self.cluster_id, product="openbao"))
+
+    def open_snapshot(self, _: Leader) -> Any:
+        self.index += 1
+        state = bytes(self.index * 512)
+        content = archive(members(meta(Index=self.index, Size=len(state)), state))
+        return SimpleNamespace(chunks=lambda: (one for one in [content]), stop=lambda: None)
+
+    def keep_token(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class Disk(MemoryStorage):
+    """Fails uploads of snapshots before or after they are stored, and notes what was beside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fails = ""
+        self.beside: set[str] = set()
+
+    async def put(self, name: str, source: UploadSource) -> int:
+        if not name.endswith(".snap"):
+            return await super().put(name, source)
+        self.beside = {*self._objects}
+        if self.fails == "before":
+            raise StorageUnavailable("the connection was cut")
+        size = await super().put(name, source)
+        if self.fails == "after":
+            raise StorageUnavailable("no answer")
+        return size - 1 if self.fails == "wrong size" else size
+
+    @property
+    def texts(self) -> dict[str, bytes]:
+        return dict(self._objects)
+
+
+class Site:
+    """One agent with one storage."""
+
+    def __init__(self, spool: Path, disk: Disk | None = None, **options: Any) -> None:
+        self.server, self.disk = Server(), disk or Disk()
+        self.destination = Destination("disk", self.disk, **options)
+        cluster: Any = self.server
+        self.agent = Agent(
+            cluster,
+            [self.destination],
+            naming=self.destination.naming,
+            spool=spool,
+            deadline=60,
+            clock=lambda: self.server.now,
+        )
+
+    async def save(self, fails: str = "") -> StorageResult:
+        self.disk.fails = fails
+        report = await self.agent.run_once()
+        assert report.error is None
+        assert (report.outcome is Outcome.FAILED) == (report.deliveries[0].error is not None)
+        return report.deliveries[0]
+
+
+async def test_a_failed_upload_leaves_the_static_snapshot_its_manifest(tmp_path: Path) -> None:
+    site = Site(tmp_path, static_name=LATEST)
+    await site.save()
+    before = site.disk.texts
+
+    assert (await site.save("before")).error is not None
+
+    assert manifest_name(LATEST) in site.disk.beside, "during the upload, too, if it is killed"
+    assert site.disk.texts == before
+    site.server.cluster_id = "another"
+    site.server.now += MINUTE * 5
+    assert "the cluster is another" in (await site.save()).alarm
+    assert (await site.save()).alarm == ""
+
+
+@pytest.mark.parametrize("fails", ["after", "wrong size"])
+async def test_what_is_replaced_all_the_same_keeps_no_manifest_of_another(
+    tmp_path: Path, fails: str
+) -> None:
+    site = Site(tmp_path, static_name=LATEST)
+    await site.save()
+
+    assert (await site.save(fails)).error is not None
+
+    assert manifest_name(LATEST) not in site.disk.texts
+    assert (await site.save()).error is None
+    (one,) = await site.destination.stored()
+    assert one.verified
+
+
+async def test_a_snapshot_that_is_replaced_passes_no_verdict_on(tmp_path: Path) -> None:
+    site = Site(tmp_path, naming=MINUTES)
+    name = (await site.save()).name
+    for note in (Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL):
+        await site.disk.put(note.name_for(name), BytesSource(b"of the one before\n"))
+
+    done = await site.save()
+
+    assert done.survey is not None
+    assert {*site.disk.texts} == {name, manifest_name(name)}
+    (one,) = await site.destination.stored()
+    assert done.name == name
+    assert done.survey.listed == (one,)
+    assert one.counts
+
+
+async def test_a_held_snapshot_is_not_replaced(tmp_path: Path) -> None:
+    site = Site(tmp_path, naming=MINUTES, retention=Retention(last=9))
+    name = (await site.save()).name
+    await site.destination.mark(name, Sidecar.HOLD, "before the upgrade")
+    before = site.disk.texts
+
+    error = (await site.save()).error
+
+    assert isinstance(error, StorageError)
+    assert "is held" in error.message
+    assert site.disk.texts == before
+    site.server.now += MINUTE
+    assert (await site.save()).error is None
+    await site.destination.unmark(name, Sidecar.HOLD)
+    site.server.now -= MINUTE
+    assert (await site.save()).name == name

@@ -140,12 +140,14 @@ class Copying:
         complete = there is not None and await self._is_complete(one, there)
         found = None if complete and not self.reads else await self._read_target(there)
         if complete and (found is None or found.state is SnapshotState.WHOLE):
+            await self._take_hold(one, there)
             if there is not None and not there.drilled:
                 await self._take_drill(one)
             return CopyResult(one, CopyState.THERE, _NOT_READ if found is None else "read: whole")
         async with fetch_copy(reader, self.spool) as got:
             if found is not None and found.sha256 == got.snapshot.sha256:
                 detail = "its archive was there already, and is whole"
+                await self._take_hold(one, there)
             elif found is None or found.state is SnapshotState.BROKEN:
                 detail = "" if found is None else f"what was there was broken: {found.error}"
                 await self._put_archive(one, there, got)
@@ -188,8 +190,7 @@ class Copying:
         """Store the archive, after the notes that protect it from being pruned at once."""
         if there is not None:
             await self._forget(one.name, Sidecar.MANIFEST, Sidecar.DRILL, there=there)
-        if one.held:
-            await self._take_note(one.name, Sidecar.HOLD)
+        await self._take_hold(one, there)
         try:
             size = await self.target.storage.put(one.name, got.spool)
             self._require_size(one.name, size, got.snapshot)
@@ -222,14 +223,21 @@ class Copying:
         await self.target.storage.put(manifest_name(one.name), BytesSource(text))
         return ""
 
+    async def _take_hold(self, one: Stored, there: Stored | None) -> None:
+        """Copy the hold, unless the target has its own."""
+        if one.held and not (there is not None and there.held):
+            await self._take_note(one.name, Sidecar.HOLD)
+
     async def _take_drill(self, one: Stored) -> None:
         """Copy the result of a drill, if it belongs to this snapshot."""
         if one.drilled:
-            with suppress(SnapshotNotFound):  # deleted in the meantime
-                await self._take_note(one.name, Sidecar.DRILL)
+            await self._take_note(one.name, Sidecar.DRILL)
 
     async def _take_note(self, name: str, beside: Sidecar) -> None:
-        text = await verification.small(self.source.storage, beside.name_for(name))
+        try:
+            text = await verification.small(self.source.storage, beside.name_for(name))
+        except SnapshotNotFound:  # deleted in the meantime
+            return
         if beside is not Sidecar.DRILL or DrillNote.from_json(text, name) is not None:
             await self.target.storage.put(beside.name_for(name), BytesSource(text))
 

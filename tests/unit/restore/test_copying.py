@@ -119,6 +119,11 @@ async def copy(
     return done
 
 
+def written(destination: Destination) -> list[str]:
+    assert isinstance(destination.storage, Recording)
+    return destination.storage.put_names
+
+
 def states(done: Iterable[CopyResult]) -> list[str]:
     return [one.state.value for one in done]
 
@@ -138,9 +143,7 @@ async def test_all_that_lies_beside_it_goes_along_with_its_signature(tmp_path: P
     stored = await target.stored()
     judged = await target.proofs.worth(await target.proofs.judge(stored), stored)
     assert [one.signed for one in judged] == [True] * 3
-    storage = target.storage
-    assert isinstance(storage, Recording)
-    order = [name for name in storage.put_names if name.startswith(named(1))]
+    order = [name for name in written(target) if name.startswith(named(1))]
     assert order == [f"{named(1)}.hold", named(1), f"{named(1)}.json"], "held before it is there"
 
 
@@ -270,6 +273,52 @@ async def test_a_failed_upload_leaves_no_hold_without_its_snapshot(tmp_path: Pat
     assert states(await copy(source, target, tmp_path)) == ["failed"]
 
     assert objects(target) == {}
+
+
+@pytest.mark.parametrize("missing", ["", ".json"])
+@pytest.mark.parametrize("reads", [False, True])
+async def test_a_hold_is_taken_along_although_the_snapshot_is_there(
+    tmp_path: Path, missing: str, reads: bool
+) -> None:
+    """Otherwise the target's retention deletes what was held before an upgrade."""
+    source, target = place("a"), place("b")
+    for one in (source, target):
+        await store(one, 1)
+    await source.mark(named(1), Sidecar.HOLD, "before the upgrade")
+    if missing:
+        await target.storage.delete(named(1) + missing)
+    before = len(written(target))
+
+    done = await copy(source, target, tmp_path, reads=reads)
+
+    assert states(done) == ["copied" if missing else "there already"]
+    assert objects(target) == objects(source)
+    assert written(target)[before] == f"{named(1)}.hold", "before it counts for retention"
+
+
+async def test_the_hold_of_the_target_is_its_own(tmp_path: Path) -> None:
+    source, target = place("a"), place("b")
+    for one in (source, target):
+        await store(one, 1)
+        await one.mark(named(1), Sidecar.HOLD, f"why in {one.name}")
+    before = objects(target)
+
+    assert states(await copy(source, target, tmp_path)) == ["there already"]
+
+    assert objects(target) == before
+
+
+async def test_a_hold_released_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    source, target = place("a"), place("b")
+    await store(source, 1)
+    await source.mark(named(1), Sidecar.HOLD, "why")
+    readers = [StoredReader(source, one) for one in await source.stored()]
+    await source.unmark(named(1), Sidecar.HOLD)
+
+    done = [one async for one in Copying(source, target, tmp_path).run(readers)]
+
+    assert states(done) == ["copied"]
+    assert objects(target) == objects(source)
 
 
 async def test_a_storage_that_is_down_is_not_tried_for_each(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ class NotMounted(StorageError):
 
 
 class NotThereYet(StorageError):
-    """The folder for the snapshots does not exist; the first snapshot creates it."""
+    """The folder for the snapshots does not exist; the start of the agent creates it."""
 
 
 class Unconfirmed(StorageError):

@@ -299,9 +299,9 @@ def test_a_missing_folder_is_told_and_not_made(
     (tmp_path / "store").rmdir()
     ending = doctor("--format", "json", auth=approle_of(server))
     how, what, advice = status(ending, "storages")
-    assert (ending.code, how) == (0, "skipped")  # not there yet: the first snapshot creates it
+    assert (ending.code, how) == (0, "skipped")  # not there yet: the start of the agent creates it
     assert what == f"local: {tmp_path / 'store'} does not exist yet"
-    assert advice == "the first snapshot creates it, or mount what belongs there"
+    assert advice == "the start of the agent creates it, or mount what belongs there"
     assert not (tmp_path / "store").exists()
 
 

@@ -215,10 +215,14 @@ def _needed(config: Config) -> Config:
 
 
 def _list_lines(faults: Mapping[str, Faults | ConfigError]) -> tuple[str, ...]:
-    """List the errors of clusters; those of single storages are tried again by each run."""
-    return tuple(
-        line for fault in faults.values() if isinstance(fault, ConfigError) for line in fault.lines
+    """List the errors of clusters and of single storages.
+
+    Each run tries such a storage again, but a folder that was never there is made by a look only.
+    """
+    found = (
+        (fault,) if isinstance(fault, ConfigError) else fault.values() for fault in faults.values()
     )
+    return tuple(line for errors in found for error in errors for line in error.lines)
 
 
 def _fingerprint(path: Path | None) -> tuple[int, ...] | None:

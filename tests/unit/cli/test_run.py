@@ -220,3 +220,43 @@ def test_a_folder_that_was_removed_for_good_is_in_no_others_way(site: Site) -> N
     site.write()
     site.load()
     assert (site.folder / "disk/rome").is_dir()
+
+
+def test_a_disk_that_is_mounted_after_the_start_gets_its_folder(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing: list[Path] = [site.folder / "disk"]
+    monkeypatch.setattr(
+        "raft_snapshot_agent.storage.local.local.missing_mount",
+        lambda *_: missing[0] if missing else None,
+    )
+    vault = site.folder / "disk/vault"
+    disk = {"type": "local", "name": "d", "path": str(vault), "require_mount": str(missing[0])}
+    site.clusters["berlin"]["storages"].append(disk)
+    site.write()
+    before = site.load()
+    assert not site.notices(), "it is not mounted yet"
+    assert not vault.exists()
+
+    missing.clear()
+    assert site.notices()
+    assert vault.is_dir()
+    assert site.load() == before, "no object needs to be replaced"
+    assert not site.notices()
+    vault.rmdir()
+    assert not site.notices()
+    assert not vault.exists(), "it was there, so what is mounted now may be another disk"
+
+
+def test_a_storage_whose_folder_could_not_be_made_gets_it_later(site: Site) -> None:
+    obstacle = site.folder / "disk"
+    obstacle.touch()
+    site.clusters["berlin"]["storages"].append(
+        {"type": "local", "name": "d", "path": str(obstacle / "vault")}
+    )
+    site.write()
+    site.load()
+    assert not site.notices()
+    obstacle.unlink()
+    assert site.notices()
+    assert (obstacle / "vault").is_dir()

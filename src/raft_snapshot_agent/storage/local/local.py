@@ -245,7 +245,7 @@ class LocalStorage:
         try:
             return os.scandir(self._folder)
         except FileNotFoundError as error:
-            hint = "the first snapshot creates it, or mount what belongs there"
+            hint = "the start of the agent creates it, or mount what belongs there"
             raise NotThereYet(f"{self._folder} does not exist yet", hint=hint) from error
 
     def _begin(self, name: str) -> tuple[FileIO, bytes]:

@@ -57,6 +57,10 @@ class Journal:
         finally:
             self.log = before
 
+    def arrived(self, storage: str, now: datetime) -> None:
+        """Log that a storage no longer fails, as it shows the snapshot after all."""
+        self._tell((storage, "put"), [], now, "error", LogEvent.SNAPSHOT_NOT_STORED)
+
     def left(self, now: datetime) -> None:
         """Log that a failure has ended, as another agent stored the snapshot."""
         self._tell("run", [], now, "error", LogEvent.SNAPSHOT_FAILED)

@@ -90,13 +90,25 @@ class StatusPublisher:
         now = self._clock()
         self._publish(lambda status: status.as_of(now))
 
-    def survey(self, surveys: Mapping[str, Survey]) -> None:
+    def survey(self, surveys: Mapping[str, Survey]) -> list[str]:
         """Publish the content of the storages.
 
         Arguments:
             surveys: The result for each storage.
+
+        Returns:
+            The storages that failed, and show the snapshot after all.
         """
-        self._publish(lambda status: self._with_surveys(status, surveys))
+        arrived: list[str] = []
+
+        def change(status: ClusterStatus) -> ClusterStatus:
+            after = self._with_surveys(status, surveys)
+            pairs = zip(status.storages, after.storages, strict=True)
+            arrived.extend(one.name for was, one in pairs if was.failing and not one.failing)
+            return after
+
+        self._publish(change)
+        return arrived
 
     def begin(self) -> None:
         """Publish that a run has begun."""

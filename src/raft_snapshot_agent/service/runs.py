@@ -205,7 +205,8 @@ class Runs:
     async def _list_taken(self) -> dict[str, list[datetime]]:
         agent = self.service.agent
         taken = await agent.list_taken()
-        self._publisher.survey(agent.surveys)
+        for storage in self._publisher.survey(agent.surveys):
+            self._journal.arrived(storage, self._clock())
         return taken
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,5 +53,7 @@ def held(
     return Holding(name, more.pop("kind", "s3"), survey=survey, deadline=due, **more)
 
 
-def run(outcome: Outcome = Outcome.OK, run_id: str = "r1", error: str = "") -> RunSummary:
-    return RunSummary(run_id, NOW - minutes(1), NOW, outcome, error=error)
+def run(
+    outcome: Outcome = Outcome.OK, run_id: str = "r1", error: str = "", failed: Iterable[str] = ()
+) -> RunSummary:
+    return RunSummary(run_id, NOW - minutes(1), NOW, outcome, failed=(*failed,), error=error)

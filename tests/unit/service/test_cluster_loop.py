@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import redirect_stderr
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import SimpleNamespace
@@ -18,11 +19,13 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.core.leases.lease import Versioned
 from raft_snapshot_agent.core.leases.lease_record import Record
+from raft_snapshot_agent.core.schedules import timetable
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state import freshness
 from raft_snapshot_agent.core.state.holding import Survey
-from raft_snapshot_agent.core.state.report import Report
+from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.destination.destination import Destination
@@ -34,6 +37,7 @@ from raft_snapshot_agent.observe.systemd import Notifier
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.login import renew_token, try_login
+from raft_snapshot_agent.service.publisher import describe
 
 pytestmark = pytest.mark.anyio
 
@@ -204,6 +208,48 @@ async def test_what_another_agent_stored_ends_the_failure_of_this_one() -> None:
             tasks.cancel_scope.cancel()
     assert board.read().clusters[0].role is Role.STANDS_BY
     assert "Resolved: Snapshot failed: cannot reach the node here" in said.getvalue()
+
+
+class Refused(Agent):
+    """One storage refuses the snapshots of this agent."""
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        report = await super().run_once(names, again=again)
+        results = (StorageResult("disk", "local"), StorageResult("s3", "s3", error=Denied("no")))
+        return replace(report, deliveries=results)
+
+    def show(self, name: str, taken_at: datetime) -> None:
+        """Let a storage list a snapshot."""
+        self.held[name].append(taken_at)
+        found = [Stored("a.snap", taken_at, 10, 1, verified=True)]
+        self.surveys[name] = Survey.of(found, datetime.now(UTC))
+
+
+async def test_a_snapshot_that_is_there_after_all_ends_the_failure_of_its_storage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(timetable, "_SOONEST", timedelta(seconds=0.5))
+    monkeypatch.setattr(timetable, "_LATEST", timedelta(seconds=0.5))
+    agent = Refused()
+    said = io.StringIO()
+    with redirect_stderr(said), anyio.fail_after(60):
+        service = ClusterService(
+            agent,  # type: ignore[arg-type]
+            ScheduleSpec(Every(timedelta(hours=1))),
+            configure("text", "info"),
+        )
+        now = datetime.now(UTC)
+        board = StatusBoard(AgentStatus("", now, now, (describe(service, now),)))
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            while (failing := board.read().clusters[0].storages[1].failing) is None:
+                await board.wait_for_change(board.version)
+            agent.show("s3", failing.since)
+            while board.read().clusters[0].storages[1].failing is not None:
+                await board.wait_for_change(board.version)
+            tasks.cancel_scope.cancel()
+    assert "s3 holds this snapshot after all" in said.getvalue()
+    assert "Resolved: Could not store the snapshot in s3: no" in said.getvalue()
 
 
 class Gated(Agent):

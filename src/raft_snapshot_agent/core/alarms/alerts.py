@@ -21,7 +21,12 @@ from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.role import Role
-from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus, LeaseStatus
+from raft_snapshot_agent.core.state.status import (
+    AgentStatus,
+    ClusterStatus,
+    LeaseStatus,
+    RunSummary,
+)
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 
 EVENTS: Mapping[ProblemKind, AlertEvent] = {
@@ -106,9 +111,11 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
     found = next((one for one in status.clusters if one.name == cluster), None)
     if found is None:
         return True
-    if event in {AlertEvent.FAILED, AlertEvent.LOGIN_FAILING}:
-        fails = event is AlertEvent.FAILED and found.failing is not None
-        return found.last_attempt is not None and not fails
+    if event is AlertEvent.FAILED:
+        is_served = all(_is_served(one, status.at) for one in found.storages)
+        return found.failing is None and (found.last_attempt is not None or is_served)
+    if event is AlertEvent.LOGIN_FAILING:
+        return found.last_attempt is not None
     if event is AlertEvent.DRILL_FAILED:
         is_pending = found.drills is not None and found.drills.is_pending(status.at)
         return found.drill is not None and not is_pending
@@ -118,7 +125,8 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
     if held is None:
         return True
     if event is AlertEvent.PARTIAL:
-        return bool(held.uploads) or found.role is Role.STANDS_BY
+        runs = bool(held.uploads) or found.role is Role.STANDS_BY
+        return runs or _is_served(held, status.at)
     listed = held.holding is not None and held.holding.error is None and held.holding.census
     return bool(listed) or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
 
@@ -163,6 +171,12 @@ def _of_problem(problem: Problem, cluster: ClusterStatus, status: AgentStatus) -
     )
 
 
+def _is_served(storage: StorageStatus, now: datetime) -> bool:
+    """Return whether a storage shows the snapshot of this slot, so that no run follows soon."""
+    due = _due(storage)
+    return due is not None and now < due
+
+
 def _due(storage: StorageStatus) -> datetime | None:
     due = None if storage.holding is None else storage.holding.deadline
     return None if due is None else due.due
@@ -172,11 +186,19 @@ def _beside_problems(cluster: ClusterStatus, status: AgentStatus) -> Iterator[Al
     last = cluster.runs[-1] if cluster.runs else None
     works = cluster.role is not Role.STANDS_BY
     if works and last is not None and last.outcome is Outcome.FAILED:
-        since = [one.failing.since for one in cluster.storages if one.failing is not None]
-        text = f"no storage took the snapshot: {last.error}"
-        yield Alert(AlertEvent.FAILED, cluster.name, "", text, max(since, default=last.finished_at))
+        failing = [one.failing for one in _list_alike(cluster, last)]
+        since = [one.since for one in failing if one is not None]
+        if since and len(since) == len(failing):
+            text = f"no storage took the snapshot: {last.error}"
+            yield Alert(AlertEvent.FAILED, cluster.name, "", text, max(since))
     for storage in cluster.storages:
         yield from _of_storage(storage, cluster.name, status.at)
+
+
+def _list_alike(cluster: ClusterStatus, run: RunSummary) -> list[StorageStatus]:
+    """List the storages that were to get the snapshot of a run, now or before a retry."""
+    schedules = {one.schedule for one in cluster.storages if one.name in run.failed}
+    return [one for one in cluster.storages if one.schedule in schedules]
 
 
 def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Alert]:

@@ -19,7 +19,7 @@ _TAKEN_ALONG = 20
 _AT_MOST = timedelta(minutes=1)
 _SAME_SLOT = 4
 """Fraction of the interval: storages whose newest snapshots are closer belong together."""
-_NAMED_TO = timedelta(minutes=1)
+NAMED_TO = timedelta(minutes=1)
 """Precision of the time in a name."""
 
 
@@ -141,7 +141,7 @@ class NextRun:
         if newest is None or (self.seen is not None and newest <= self.seen):
             return False
         begin = self.slot - self.timing.early()
-        return newest > begin - _NAMED_TO
+        return newest > begin - NAMED_TO
 
     def postponed(
         self, now: datetime, spread: float, soonest: timedelta, latest: timedelta

@@ -210,9 +210,7 @@ class ClusterStatus:
             return told
         results = {one.storage: one for one in report.deliveries}
         storages = tuple(
-            one.delivered(results[one.name], report.finished_at, report.started_at)
-            if one.name in results
-            else one
+            one.delivered(results[one.name], report.started_at) if one.name in results else one
             for one in self.storages
         )
         broken = report.error is not None and report.error.exit_code == _BROKEN

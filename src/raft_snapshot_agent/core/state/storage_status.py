@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
-from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.schedules.slots import NAMED_TO, ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import StorageResult
@@ -41,11 +41,15 @@ def still_failing(before: OngoingFailure | None, text: str, at: datetime) -> Ong
     return OngoingFailure(text, before.since, before.times + 1)
 
 
-def _is_stored_since(failing: OngoingFailure | None, newest: Stored | None) -> bool:
-    """Return whether another agent has stored a snapshot since uploads of this one fail."""
-    if failing is None or newest is None:
+def _is_stored_since(failing: OngoingFailure | None, holding: Holding, now: datetime) -> bool:
+    """Return whether a storage got the snapshot of this slot after all, in whichever way.
+
+    The answer to an upload was lost, somebody copied it, or another agent stored one.
+    """
+    newest, due = holding.newest, holding.deadline
+    if failing is None or newest is None or due is None or not newest.verified:
         return False
-    return newest.verified and newest.taken_at > failing.since
+    return newest.taken_at > failing.since - NAMED_TO and due.due > now
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class StorageStatus:
     last_success: datetime | None = None
     """When the newest whole snapshot was taken, by this agent or another."""
     failing: OngoingFailure | None = None
-    """Why the last upload failed."""
+    """Why the last upload failed, since the first snapshot that is missing there."""
     uploads: Mapping[str, int] = field(default_factory=dict)
     """Uploads since the start of the agent, by outcome: `ok`, `failed`."""
     pruned: int = 0
@@ -146,7 +150,7 @@ class StorageStatus:
             stored=survey.count,
             stored_bytes=survey.size,
             oldest=survey.oldest,
-            failing=None if _is_stored_since(self.failing, holding.newest) else self.failing,
+            failing=None if _is_stored_since(self.failing, holding, at) else self.failing,
             alarm=survey.alarm,
         )
 
@@ -171,20 +175,18 @@ class StorageStatus:
         survey = replace(self.holding.survey, scrubbed=note)
         return replace(self, holding=replace(self.holding, survey=survey))
 
-    def delivered(self, result: StorageResult, at: datetime, taken_at: datetime) -> StorageStatus:
+    def delivered(self, result: StorageResult, taken_at: datetime) -> StorageStatus:
         """Return the status after a finished upload.
 
         Arguments:
             result: Result of the upload.
-            at: When it ended.
             taken_at: When the snapshot was requested.
         """
         outcome = "failed" if result.error else "ok"
         uploads = dict(Counter(self.uploads) + Counter({outcome: 1}))
         if result.error is not None:
-            return replace(
-                self, uploads=uploads, failing=still_failing(self.failing, str(result.error), at)
-            )
+            failing = still_failing(self.failing, str(result.error), taken_at)
+            return replace(self, uploads=uploads, failing=failing)
         return replace(
             self,
             uploads=uploads,

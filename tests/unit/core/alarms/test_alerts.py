@@ -82,7 +82,7 @@ def test_all_storages_failing_is_a_failure_of_the_whole() -> None:
     broken = cluster(
         storage("a", failing="x"),
         storage("b", failing="y"),
-        runs=(run(Outcome.FAILED, error="a: x; b: y"),),
+        runs=(run(Outcome.FAILED, error="a: x; b: y", failed="ab"),),
     )
     found = find_alerts(agent(broken))
     assert [(one.event, one.muted) for one in found] == [
@@ -91,6 +91,20 @@ def test_all_storages_failing_is_a_failure_of_the_whole() -> None:
         (AlertEvent.FAILED, False),
     ]
     assert "a: x; b: y" in found[2].text
+
+
+def test_the_whole_does_not_fail_once_one_storage_has_the_snapshot() -> None:
+    """Whether it got it before a retry, or shows it after all."""
+    lone = cluster(
+        storage("a", schedule="every 1h"),
+        storage("b", failing="y", schedule="every 1h"),
+        storage("archive", schedule="every 1d"),
+        runs=(run(Outcome.FAILED, error="b: y", failed="b"),),
+    )
+    partial = [(AlertEvent.PARTIAL, "", "b")]
+    assert events(lone) == partial
+    apart = (replace(lone.storages[0], schedule="every 2h"), *lone.storages[1:])
+    assert events(replace(lone, storages=apart)) == [*partial, (AlertEvent.FAILED, "", "")]
 
 
 def test_a_storage_that_may_fail_is_stale_at_most_and_only_a_warning() -> None:
@@ -171,6 +185,22 @@ def test_a_cluster_that_is_disabled_or_stuck_fails() -> None:
 def test_trouble_with_a_lease_has_to_last() -> None:
     (found,) = find_alerts(agent(WRONG[AlertEvent.LEASE_UNUSABLE]))
     assert found.patience == timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("event", [AlertEvent.FAILED, AlertEvent.PARTIAL])
+def test_what_the_storages_show_ends_a_failure_without_a_run(event: AlertEvent) -> None:
+    """A cluster that was disabled, or an agent that was started again, has no run for hours."""
+    key = (event, "", "" if event is AlertEvent.FAILED else "s3")
+
+    def ends(age: timedelta | None, **more: Any) -> bool:
+        shown = storage(holding=held(age=age), uploads={})
+        return is_over(agent(cluster(shown, last_attempt=None, **more)), key)
+
+    assert ends(minutes(59))
+    assert not ends(2 * HOUR)
+    assert not ends(None)
+    if event is AlertEvent.FAILED:
+        assert not ends(minutes(1), failing="no leader")
 
 
 def test_subjects_name_cluster_and_storage() -> None:

@@ -169,7 +169,9 @@ def test_a_storage_that_fails_with_all_others_is_neither_told_nor_over() -> None
     told = Told()
     one = cluster(storage("a", failing="x"), storage("b"))
     all_ = cluster(
-        storage("a", failing="x"), storage("b", failing="y"), runs=(run(Outcome.FAILED),)
+        storage("a", failing="x"),
+        storage("b", failing="y"),
+        runs=(run(Outcome.FAILED, failed="ab"),),
     )
     assert short(told.look(one)) == [("partial", 1, False)]
     assert short(told.look(all_, at=NOW + HOUR)) == [("failed", 1, False)]

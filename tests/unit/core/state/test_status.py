@@ -72,10 +72,26 @@ def test_a_storage_fails_since_its_first_failure_until_it_gets_a_snapshot() -> N
 def test_a_storage_fails_no_longer_when_another_agent_stored_there() -> None:
     far = CLUSTER.ended(report("far")).storages[1]
     assert far.failing is not None
-    for age, verified, fails in ((0, True, True), (-60, False, True), (-60, True, False)):
+    for age, verified, fails in ((-60, False, True), (-60, True, False)):
         sent = Stored("a", NOW - timedelta(seconds=age), 10, 1, verified=verified)
         listed = far.with_survey(Survey.of([sent], NOW), HOURLY, NOW)
         assert (listed.failing is not None) is fails
+
+
+def test_a_storage_fails_no_longer_when_it_has_the_snapshot_after_all() -> None:
+    """It arrived though its upload failed, or somebody copied it; retries take others meanwhile."""
+    began = report("far")
+    ended = replace(began, finished_at=NOW + timedelta(minutes=9))
+    far = CLUSTER.ended(ended).ended(report("far", after=0)).storages[1]
+    hour = timedelta(hours=1)
+    for sent, looked, fails in (
+        (NOW, NOW + hour / 2, False),
+        (NOW.replace(second=0), NOW + hour / 2, False),
+        (NOW, NOW + 2 * hour, True),  # later ones are missing
+        (NOW - hour / 4, NOW + hour / 2, True),  # that of the slot, but another one was refused
+    ):
+        found = Survey.of([Stored("a", sent, 10, 1, verified=True)], looked)
+        assert (far.with_survey(found, HOURLY, looked).failing is not None) is fails
 
 
 def test_without_any_snapshot_the_cluster_fails() -> None:

@@ -59,6 +59,10 @@ class StatusBoard:
         """
         self._measures[cluster] = look
 
+    def find(self, cluster: str) -> ClusterStatus | None:
+        """Return what was last published of one cluster, without present values."""
+        return self._clusters.get(cluster)
+
     def change(self, cluster: str, change: Change) -> None:
         """Replace the status of one cluster; ignore a cluster that is not on the board."""
         if cluster in self._clusters:

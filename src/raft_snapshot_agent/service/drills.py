@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 
 _AGAIN = timedelta(minutes=5)
-"""Time until the next check if another agent is to run the drill, or the state is unknown."""
+"""Time until the next check if another agent is to run the drill, if the state is unknown, or if a
+drill by hand may end what is wrong.
+"""
 
 
 class DrillLoop:
@@ -68,6 +70,8 @@ class DrillLoop:
         """When this agent last tried a drill, as not every drill leaves a note."""
         self._held: datetime | None = None
         """When this agent last held a drill."""
+        self._drawn: tuple[datetime | None, float] | None = None
+        """The last drill, and the fraction of the jitter that was drawn after it."""
         self._since = clock()
 
     async def run(self) -> None:
@@ -78,9 +82,8 @@ class DrillLoop:
             if not is_ours:
                 await anyio.sleep(_AGAIN.total_seconds())
                 continue
-            timing = self._plan.timing
-            spread = timing.jitter * random.random()  # noqa: S311 - jitter is no secret
-            if not await self._sleep_until(timing.first(newest, self._clock()) + spread):
+            spread = self._plan.timing.jitter * self._draw(newest)
+            if not await self._sleep_until(self._plan.timing.first(newest, self._clock()) + spread):
                 continue
             await self._take_turn(newest)
             if self._last is None:  # there is no snapshot yet
@@ -97,15 +100,27 @@ class DrillLoop:
             finally:
                 self.under_way = ""
 
+    def _draw(self, newest: datetime | None) -> float:
+        """Return the fraction of the jitter that was drawn for the slot after a drill."""
+        if self._drawn is None or self._drawn[0] != newest:
+            self._drawn = newest, random.random()  # noqa: S311 - jitter is no secret
+        return self._drawn[1]
+
     async def _sleep_until(self, due: datetime) -> bool:
-        """Sleep until a time; return whether it came, or the wall clock was set back before."""
+        """Sleep until a time; return whether it came, or it is to be looked again before."""
         wall_clock = WallClockWatch(self._clock)
+        look_at = self._clock() + _AGAIN
         while (wait := due - self._clock()) > timedelta(0):
             # In slices: the wall clock may be set, and the host may be suspended.
             await anyio.sleep(min(SLICE, wait.total_seconds()))
-            if wall_clock.find_setback():
+            may_end = self._status.lacks_drill and self._clock() >= look_at
+            if may_end or wall_clock.find_setback():
                 return False
         return True
+
+    @property
+    def _status(self) -> ClusterStatus:
+        return self._board.find(self._service.name) or ClusterStatus(self._service.name)
 
     async def _look(self) -> tuple[bool, datetime | None]:
         """Return whether this agent is to run the next drill, and when the last one began."""
@@ -135,7 +150,7 @@ class DrillLoop:
             self._give_up(str(as_failure(error)))
             return
         self._held = self._last
-        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", [], self._clock())
+        self._tell_held()
         self._change_schedule(lambda drills: replace(drills, failing=None))
         self._tell(log, outcome)
 
@@ -158,11 +173,16 @@ class DrillLoop:
         held = max((one for one in (began, self._held) if one is not None), default=None)
         late = find_late(timing, held, self._since)
 
-        def change(status: ClusterStatus) -> ClusterStatus:
-            drills = (status.drills or DrillSchedule()).planned(due, late) if is_ours else None
-            return replace(status, drills=drills)
+        before = self._status.drills or DrillSchedule()
+        known = before if began is None else before.after(began)
+        if known is not before:
+            self._tell_held()
+        planned = known.planned(due, late) if is_ours else None
+        self._board.change(self._service.name, lambda status: replace(status, drills=planned))
 
-        self._board.change(self._service.name, change)
+    def _tell_held(self) -> None:
+        """Log that drills can be run again."""
+        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", [], self._clock())
 
     def _change_schedule(self, change: Callable[[DrillSchedule], DrillSchedule]) -> None:
         self._board.change(

@@ -35,6 +35,7 @@ from raft_snapshot_agent.service.drills import DrillLoop, DrillTasks
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SERVER = "openbao 2.7.2"
 
 
 class Plan:
@@ -44,13 +45,14 @@ class Plan:
         self.endings = list(endings)
         self.timing = ScheduleSpec(schedule or Every(24 * HOUR))
         self.noted: datetime | None = None
+        self.passed = False
         self.held: list[datetime] = []
         self.trouble: StorageError | None = None
 
     async def find_newest(self, now: datetime) -> DrillNote | None:
         if self.trouble is not None:
             raise self.trouble
-        return None if self.noted is None else noted_at(self.noted)
+        return None if self.noted is None else noted_at(self.noted, passed=self.passed)
 
     async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
         self.held.append(World.now)
@@ -61,10 +63,10 @@ class Plan:
         return DrillOutcome(note, ending)
 
 
-def noted_at(when: datetime) -> DrillNote:
-    """What lies beside a snapshot after a drill that failed."""
+def noted_at(when: datetime, *, passed: bool = False) -> DrillNote:
+    """What lies beside a snapshot after a drill."""
     at = when.isoformat()
-    return DrillNote("noted.snap", False, at, 9.0, server="openbao 2.7.2", reason="no key")
+    return DrillNote("noted.snap", passed, at, 9.0, server=SERVER, reason="no key")
 
 
 class World:
@@ -228,9 +230,7 @@ async def test_what_was_noted_before_a_restart_is_known_after_it(
     await days_with(plan, board=board)
 
     assert plan.held == []
-    assert shown(board) == DrillStatus(
-        "noted.snap", False, NOW - HOUR, 9.0, "no key", "openbao 2.7.2"
-    )
+    assert shown(board) == DrillStatus("noted.snap", False, NOW - HOUR, 9.0, "no key", SERVER)
 
 
 async def test_what_was_held_here_is_part_of_the_status() -> None:
@@ -271,6 +271,43 @@ async def test_another_agents_drill_is_not_held_again(monkeypatch: pytest.Monkey
     await days_with(plan)
 
     assert plan.held[0] == NOW + 46 * HOUR
+
+
+@pytest.mark.parametrize("ending", [DrillFailed("the keys do not open it"), ConfigError("no")])
+async def test_one_by_hand_that_passes_ends_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, ending: Exception
+) -> None:
+    plan, board = Plan(ending, schedule=Every(7 * 24 * HOUR)), told_of()
+    found: list[int] = []
+
+    async def meanwhile(seconds: float) -> None:
+        await World.sleep(seconds)
+        if plan.noted is None and World.now >= NOW + 2 * HOUR:
+            assert list_problems(board.read())
+            plan.noted, plan.passed = World.now, True
+        elif World.now >= NOW + 2 * HOUR + timedelta(minutes=6):
+            found.append(len(list_problems(board.read())))
+
+    monkeypatch.setattr(drills, "anyio", SimpleNamespace(sleep=meanwhile))
+    said = await days_with(plan, board=board)
+
+    assert set(found) == {0}
+    assert shown(board) == DrillStatus("noted.snap", True, plan.noted or NOW, 9.0, "no key", SERVER)
+    assert len(plan.held) == 1
+    assert ("Resolved: The drill could not be run: no" in said) is isinstance(ending, ConfigError)
+
+
+async def test_the_delay_of_a_slot_is_drawn_once_however_often_it_is_looked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the shortest of many would count."""
+    drawn = iter([0.0, 0.5])  # and no third one
+    monkeypatch.setattr(drills, "random", SimpleNamespace(random=lambda: next(drawn)))
+    monkeypatch.setattr(World, "days", 1.4)
+    plan = Plan(DrillFailed("no"), schedule=Every(24 * HOUR))
+    plan.timing = replace(plan.timing, jitter=20 * HOUR)
+    await days_with(plan, board=told_of())
+    assert plan.held == [NOW]
 
 
 async def test_it_waits_while_there_is_no_snapshot_or_nobody_tells() -> None:

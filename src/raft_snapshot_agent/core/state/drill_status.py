@@ -53,6 +53,12 @@ class DrillSchedule:
         """Return the schedule after a drill could not be run."""
         return replace(self, failing=still_failing(self.failing, why, at))
 
+    def after(self, began: datetime) -> DrillSchedule:
+        """Return the schedule after a drill, by hand or by any agent, that began at a time."""
+        if self.failing is None or began <= self.failing.since:
+            return self
+        return replace(self, failing=None)
+
     def is_late(self, now: datetime) -> bool:
         """Return whether a drill is overdue."""
         return self.late is not None and now > self.late

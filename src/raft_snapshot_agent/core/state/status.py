@@ -144,6 +144,12 @@ class ClusterStatus:
             return self
         return replace(self, drill=DrillStatus.of(note, at))
 
+    @property
+    def lacks_drill(self) -> bool:
+        """Whether the last drill failed, or none can be run; one that passes by hand ends that."""
+        fails = self.drill is not None and not self.drill.passed
+        return fails or (self.drills is not None and self.drills.failing is not None)
+
     def scrubbed(self, storage: str, note: ScrubNote) -> ClusterStatus:
         """Return the status after snapshots of a storage were read back.
 

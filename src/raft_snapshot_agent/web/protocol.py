@@ -28,8 +28,10 @@ class BoundedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start to wait for the first request."""
         super().connection_made(transport)  # type: ignore[arg-type]
-        # pause_writing is called for every unread byte
-        self.transport.set_write_buffer_limits(high=0)
+        # pause_writing is called for every unread byte. asyncio pauses a plain connection above the
+        # limit, but one with TLS at the limit: with 0 it would wait for an empty buffer to empty.
+        has_tls = self.transport.get_extra_info("ssl_object") is not None
+        self.transport.set_write_buffer_limits(high=int(has_tls), low=0)
         self._request.start()
 
     def connection_lost(self, exc: Exception | None) -> None:

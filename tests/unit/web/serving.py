@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 import anyio
+import trustme
 from tests.unit.web.statuses import NOW, agent
 
 from raft_snapshot_agent.config.web import WebSettings
@@ -56,6 +59,14 @@ class Served:
     log: Lines
     port: int
     asked: list[str | None] = field(default_factory=list)
+    trust: ssl.SSLContext | None = None
+    """What a client trusts, if the server has a certificate."""
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        name = self.trust and "localhost"
+        return await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=self.trust, server_hostname=name
+        )
 
     async def ask(
         self, path: str, method: str = "GET", body: bytes = b"", **headers: str
@@ -68,7 +79,7 @@ class Served:
         return await self.send("\r\n".join(lines).encode() + body)
 
     async def send(self, raw: bytes) -> Answer:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await self.connect()
         try:
             writer.write(raw)
             answer = await asyncio.wait_for(reader.read(), WITHIN)
@@ -101,6 +112,20 @@ def _unchunk(body: bytes) -> bytes:
         length = int(size, 16)
         whole, body = whole + rest[:length], rest[length + 2 :]
     return whole
+
+
+def issue(authority: trustme.CA, folder: Path) -> dict[str, Path]:
+    """Write a certificate and its key, and return them as `web.tls` wants them."""
+    pair = authority.issue_cert("localhost")
+    pair.private_key_pem.write_to_path(folder / "key.pem")
+    pair.cert_chain_pems[0].write_to_path(folder / "cert.pem")
+    return {"cert": folder / "cert.pem", "key": folder / "key.pem"}
+
+
+def trust(authority: trustme.CA) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
 
 
 @asynccontextmanager

@@ -6,10 +6,12 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.web.serving import WITHIN, Served, rest, serve
+import trustme
+from tests.unit.web.serving import WITHIN, Served, issue, rest, serve, trust
 
 from raft_snapshot_agent.web.protocol import BoundedProtocol
 
@@ -138,6 +140,19 @@ async def test_a_reader_that_does_not_read_loses_its_place(monkeypatch: pytest.M
                 stuck, b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
             )
             await answers(web)
+
+
+async def test_a_reader_with_tls_that_does_not_read_loses_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.web.api.write_json", lambda _: b"x" * 20_000_000)
+    authority = trustme.CA()
+    async with serve(tls=issue(authority, tmp_path), protocol=Hasty, most=1) as web:
+        web.trust = trust(authority)
+        _, writer = await web.connect()  # whose stream reads 128 KiB ahead
+        writer.write(b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
+        await answers(web)
+        writer.transport.abort()
 
 
 async def test_readers_that_wait_for_events_leave_when_they_are_gone() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import ssl
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +12,7 @@ from typing import Any, cast
 import anyio
 import pytest
 import trustme
-from tests.unit.web.serving import WITHIN, Lines, Served, rest, serve
+from tests.unit.web.serving import WITHIN, Lines, Served, issue, rest, serve, trust
 from tests.unit.web.statuses import NOW, agent
 
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
@@ -110,18 +109,8 @@ async def test_a_page_for_everybody_is_told_loudly(settings: dict[str, Any], sai
         assert TOKEN not in "".join(web.log.lines)
 
 
-def _issue(authority: trustme.CA, folder: Path) -> None:
-    pair = authority.issue_cert("localhost")
-    pair.private_key_pem.write_to_path(folder / "key.pem")
-    pair.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-
-
-async def _serial(web: Served, authority: trustme.CA) -> int | None:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    _, writer = await asyncio.open_connection(
-        "127.0.0.1", web.port, ssl=context, server_hostname="localhost"
-    )
+async def _serial(web: Served) -> int | None:
+    _, writer = await web.connect()
     shown: dict[str, Any] = writer.get_extra_info("peercert")
     writer.close()
     return int(shown["serialNumber"], 16)
@@ -132,23 +121,39 @@ async def test_a_certificate_that_is_replaced_needs_no_restart(
 ) -> None:
     monkeypatch.setattr("raft_snapshot_agent.web.server._ROTATION", 0.01)
     authority = trustme.CA()
-    _issue(authority, tmp_path)
-    async with serve(tls={"cert": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}) as web:
-        first = await _serial(web, authority)
-        _issue(authority, tmp_path)
+    async with serve(tls=issue(authority, tmp_path)) as web:
+        web.trust = trust(authority)
+        first = await _serial(web)
+        issue(authority, tmp_path)
         async with asyncio.timeout(WITHIN):
-            while await _serial(web, authority) == first:
+            while await _serial(web) == first:
                 pass
+
+
+async def test_with_tls_every_answer_has_its_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.web.api.write_json", lambda _: b"x" * 3_000_000)
+    authority = trustme.CA()
+    async with serve(tls=issue(authority, tmp_path)) as web:
+        web.trust = trust(authority)
+        assert (await web.ask("/healthz")).text == "healthy\n"
+        assert len((await web.ask("/api/v1/status")).body) == 3_000_000
+        for path in ("/", "/metrics", "/style.css"):
+            answer = await web.ask(path)
+            assert len(answer.body) == int(answer.headers["content-length"])
+        reader, writer = await web.connect()
+        writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        async with asyncio.timeout(WITHIN):
+            await reader.readuntil(b"event: status")
+        writer.close()
 
 
 async def test_who_does_not_shake_hands_is_cut_off_and_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raft_snapshot_agent.web.listener.HANDSHAKE", 0.3)
-    authority = trustme.CA()
-    _issue(authority, tmp_path)
-    tls = {"cert": tmp_path / "cert.pem", "key": tmp_path / "key.pem"}
-    async with serve(tls=tls, most=2) as web:
+    async with serve(tls=issue(trustme.CA(), tmp_path), most=2) as web:
         for _ in range(6):
             reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
             assert await rest(reader) == b""

@@ -19,6 +19,7 @@ from tests.unit.notify.notices import notifier, record, run_notice
 
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.notices import Notice, NoticeMemory
+from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.courier import Courier
@@ -160,7 +161,7 @@ async def test_a_run_that_could_not_be_told_is_told_after_a_restart(
     file = MemoryFile(tmp_path, "a.yaml")
     settings = [notifier("healthchecks", url=f"{receiver.url}/u")]
     receiver.status = 503
-    failed = agent(cluster(runs=(replace(run(), outcome="failed"),)))  # type: ignore[arg-type]
+    failed = agent(cluster(runs=(run(Outcome.FAILED),)))
     await Notifications(lambda: settings, open_log(), file).tell_once(failed, 60)
     receiver.status = 200
     await Notifications(lambda: settings, open_log(), file).tell_once(agent(cluster()), 60)

@@ -110,8 +110,9 @@ def observe(memory: NoticeMemory, status: AgentStatus, wishes: Wishes) -> Notice
         one for one in status.clusters if not wishes.clusters or one.name in wishes.clusters
     )
     seen = replace(status, clusters=clusters)
-    looked = _observe_runs(memory, clusters, wishes.of_runs)
-    return replace(looked, records=_observe_alerts(memory, seen, wishes))
+    alerts = find_alerts(seen)
+    looked = _observe_runs(memory, seen, alerts, wishes.of_runs)
+    return replace(looked, records=_observe_alerts(memory, seen, alerts, wishes))
 
 
 def due_notices(memory: NoticeMemory, wishes: Wishes, now: datetime) -> tuple[Notice, ...]:
@@ -135,10 +136,10 @@ def after_delivery(memory: NoticeMemory, notice: Notice, now: datetime) -> Notic
 
 
 def _observe_alerts(
-    memory: NoticeMemory, status: AgentStatus, wishes: Wishes
+    memory: NoticeMemory, status: AgentStatus, alerts: Collection[Alert], wishes: Wishes
 ) -> dict[AlertKey, AlertRecord]:
     now = status.at
-    found = {one.key: one for one in find_alerts(status) if one.event in wishes.lasting}
+    found = {one.key: one for one in alerts if one.event in wishes.lasting}
     records: dict[AlertKey, AlertRecord] = {}
     for key, record in memory.records.items():
         if key[0] not in wishes.lasting:
@@ -204,16 +205,30 @@ def _is_again(record: AlertRecord, repeat: timedelta, now: datetime) -> bool:
 
 
 def _observe_runs(
-    memory: NoticeMemory, clusters: Collection[ClusterStatus], on: frozenset[AlertEvent]
+    memory: NoticeMemory,
+    status: AgentStatus,
+    alerts: Collection[Alert],
+    on: frozenset[AlertEvent],
 ) -> NoticeMemory:
-    """Note only the newest end and the newest start of a run of each cluster."""
-    names = {one.name for one in clusters}
+    """Note only the newest end and the newest start of a run of each cluster.
+
+    A failed run is noted once its failure is this agent's to report: after it, another agent may
+    store the snapshot, or has stored it already.
+    """
+    failed = {
+        one.cluster
+        for one in alerts
+        if one.event is AlertEvent.FAILED and not is_within(one.since, one.patience, status.at)
+    }
+    names = {one.name for one in status.clusters}
     runs = tuple(one for one in memory.runs if one.cluster in names)
     begun = {name: one for name, one in memory.begun.items() if name in names}
     ended = {name: one for name, one in memory.ended.items() if name in names}
-    for cluster in clusters:
+    for cluster in status.clusters:
         for newest, noted in ((_last_end(cluster), ended), (_present_run(cluster), begun)):
             if newest is None or noted.get(cluster.name) == newest.run_id:
+                continue
+            if newest.event is AlertEvent.FAILED and cluster.name not in failed:
                 continue
             noted[cluster.name] = newest.run_id
             if newest.event in on:

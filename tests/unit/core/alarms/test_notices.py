@@ -22,6 +22,7 @@ from raft_snapshot_agent.core.alarms.notices import (
     observe,
 )
 from raft_snapshot_agent.core.state.report import Outcome
+from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
 
 ALL = Wishes(frozenset({*CONDITIONS, AlertEvent.RECOVERED}), 6 * HOUR)
@@ -268,6 +269,31 @@ def test_of_many_runs_that_could_not_be_told_the_last_is() -> None:
         told.look(cluster(runs=(run(Outcome.FAILED, f"r{number}"),)))
     assert len(told.memory.runs) == 1
     assert told.memory.runs[0].run_id == "r49"
+
+
+def test_a_check_hears_of_no_failure_after_which_another_agent_may_store() -> None:
+    failed = cluster(runs=(run(Outcome.FAILED),), failing="no answer")
+    for may in (replace(failed, role=Role.STANDS_BY), replace(failed, shared=True)):
+        told = Told(CHECK)
+        assert told.look(may) == []
+        assert told.look(may.left(), at=NOW + minutes(2)) == [], "another stored"
+        later = [told.look(may, at=NOW + minutes(number)) for number in (0.9, 1, 2)]
+        assert [[one.event for one in notices] for notices in later] == [
+            [],
+            [AlertEvent.FAILED],
+            [],
+        ]
+
+
+def test_a_check_hears_at_once_that_storages_refuse_a_snapshot() -> None:
+    refused = cluster(runs=(run(Outcome.FAILED),), shared=True)
+    assert [one.event for one in Told(CHECK).look(refused)] == [AlertEvent.FAILED]
+
+
+def test_who_waits_for_the_lease_of_another_tells_a_check_nothing() -> None:
+    lease = LeaseStatus("s3://x", "another")
+    waits = cluster(runs=(run(Outcome.FAILED),), failing="x", role=Role.STANDS_BY, lease=lease)
+    assert Told(CHECK).look(waits, at=NOW + HOUR) == []
 
 
 def test_success_can_be_told_beside_what_lasts() -> None:

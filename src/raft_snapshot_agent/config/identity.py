@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeVar
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from raft_snapshot_agent.core.snapshots.naming import list_names
+from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.exclusions import ExcludedHost, is_loopback
 from raft_snapshot_agent.storage import AnyStorage
+from raft_snapshot_agent.storage.settings import StorageAddress, StorageSettings
 
 Owner = TypeVar("Owner")
 
-_WHAT = ("account_name", "bucket", "container", "project_name")
-"""Keys that, with the server and the folder, distinguish storages."""
 _WITH_FOLDERS = {"local", "sftp", "webdav"}
 """Types in which a file and a folder cannot have the same name."""
 
@@ -33,26 +32,23 @@ class StoragePlace:
 
 def locate(storage: AnyStorage) -> StoragePlace:
     """Return where a storage stores its snapshots."""
-    told = {key: getattr(storage, key) for key in type(storage).model_fields}
-    folder = posixpath.join(str(told.get("path", "")), storage.prefix)
-    urls = [told.get(key) for key in ("auth_url", "storage_url", "endpoint")]
-    match storage.type:
-        case "local":
-            folder = os.path.realpath(folder)  # links: one folder may have two names
-        case "sftp":
-            host = f"[{told['host']}]" if ":" in told["host"] else told["host"]
-            urls = [f"sftp://{host}:{told['port']}"]
-        case "webdav":
-            folder = f"{unquote(urlsplit(told['url']).path)}/{storage.prefix}"
-            urls = [urljoin(told["url"], "/")]
-    what = [str(told.get(key)) for key in _WHAT]
-    server = (storage.type, *map(_unify, urls), *what)
-    return StoragePlace(server, PurePosixPath(posixpath.normpath(folder)))
+    try:
+        found = storage.locate()
+    except ConfigError:  # `check` reports it; until then the same keys are the same place
+        found = StorageAddress("", tuple(map(str, _list_written(storage))), storage.prefix)
+    server = (storage.type, _unify(found.server), *found.bucket)
+    return StoragePlace(server, PurePosixPath(posixpath.normpath(found.folder)))
 
 
-def _unify(url: str | None) -> str:
+def _list_written(storage: AnyStorage) -> Iterator[object]:
+    """List the values of the keys that a type of storage has and others have not."""
+    common = StorageSettings.model_fields
+    return (getattr(storage, key) for key in type(storage).model_fields if key not in common)
+
+
+def _unify(url: str) -> str:
     """Return the same text for all ways to write a URL, including the names of this host."""
-    parts = urlsplit(url or "")
+    parts = urlsplit(url)
     host = ExcludedHost.of(parts)
     name = "localhost" if is_loopback(host) else str(host.ip or host.name.rstrip("."))
     return f"{name}:{host.port}{unquote(parts.path).rstrip('/')}"
@@ -69,8 +65,11 @@ def find_folders_in_the_way(
     Returns:
         Who has the static name, and who has the folder.
     """
-    placed = [(owner, storage, locate(storage)) for owner, storage in storages]
-    placed = [one for one in placed if one[1].type in _WITH_FOLDERS]
+    placed = [
+        (owner, storage, locate(storage))
+        for owner, storage in storages
+        if storage.type in _WITH_FOLDERS
+    ]
     files = {
         StoragePlace(place.server, place.folder / name): owner
         for owner, storage, place in placed

@@ -143,10 +143,11 @@ def _lease_record(config: Config) -> Iterator[RuleConflict]:
 def _same_place(config: Config) -> Iterator[RuleConflict]:
     """Find storages with a common folder in which files of both would have the same name."""
     known: dict[object, tuple[str, str | None]] = {}
-    pruned = [locate(storage) for storage in config.storages if storage.static_name is None]
-    for index, storage in enumerate(config.storages):
+    placed = [(storage, locate(storage)) for storage in config.storages]
+    pruned = [place for storage, place in placed if storage.static_name is None]
+    for index, (storage, place) in enumerate(placed):
         # A snapshot with a static name may be in one folder with those named by time.
-        static, place = storage.static_name, locate(storage)
+        static = storage.static_name
         files = (None,) if static is None else list_names(static)
         own = _name_storage(index, storage), static
         others = [known.setdefault((place, file), own) for file in files]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,18 @@ Folder = Annotated[str, AfterValidator(_folder), MAY_BE_EMPTY]
 FileName = Annotated[str, AfterValidator(_file_name)]
 
 
+@dataclass(frozen=True, slots=True)
+class StorageAddress:
+    """Where a storage stores its snapshots, with what the configuration leaves out filled in."""
+
+    server: str
+    """URL, in any of its spellings; empty for this host."""
+    bucket: tuple[str, ...]
+    """Project, bucket, and whatever else distinguishes the contents of the server."""
+    folder: str
+    """Folder, including the prefix."""
+
+
 class StorageSettings(Settings):
     """Settings of one storage: name, prefix, retention, limits."""
 
@@ -90,6 +103,16 @@ class StorageSettings(Settings):
     @abstractmethod
     def open(self) -> Storage:
         """Return the storage; no I/O."""
+
+    @abstractmethod
+    def locate(self) -> StorageAddress:
+        """Return where the snapshots are stored once it is opened; no connection.
+
+        It is the same for all ways to name one place, as far as this host can tell.
+
+        Raises:
+            ConfigError: The address is incomplete or invalid, as `check` reports, too.
+        """
 
     def lease_store(self, name: str) -> StoredLeaseStore:  # noqa: ARG002 - most cannot
         """Return a store for a lease record beside the snapshots; no I/O.

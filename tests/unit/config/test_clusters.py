@@ -195,6 +195,10 @@ def test_the_same_cluster_twice_is_refused(write: WriteFile) -> None:
         ("{type: local, path: /srv/a/}", "{type: local, path: /srv, prefix: a}"),
         ("{type: s3, bucket: b, storage_class: X}", "{type: s3, bucket: b, name: other}"),
         ("{type: gcs, bucket: b}", "{type: gcs, bucket: b, required: false}"),
+        (
+            "{type: gcs, bucket: b}",
+            "{type: gcs, bucket: b, endpoint: 'https://storage.googleapis.com'}",
+        ),
         ("{type: azure, container: abc}", "{type: azure, container: abc}"),
         (
             "{type: sftp, host: h, username: u, password: p, path: /a}",

@@ -121,6 +121,21 @@ def test_a_folder_by_another_name_is_the_same_folder(load_text: LoadText, tmp_pa
         check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
 
 
+def test_an_endpoint_of_the_environment_is_no_other_place(
+    load_text: LoadText, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two retentions in one place: the shorter deletes what the longer is to keep."""
+    text = (
+        f"storages: [{{{S3}, name: env, retention: {{last: 1}}}},"
+        f" {{{S3}, name: written, endpoint: 'http://127.0.0.1:9', retention: {{last: 50}}}}]"
+    )
+    made = loaded(load_text, text)
+    check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://localhost:9")
+    with pytest.raises(ConfigError, match=r"storages\[1\]: stores in the same place as env"):
+        check(made.config, {"TMPDIR": str(tmp_path)}, made.position)
+
+
 def test_logins_that_nobody_needs_are_warned_of(load_text: LoadText) -> None:
     vault = "vault: {auth: {method: token, token: t}, login_check: "
     for every, number in (("1s", 1), ("59s", 1), ("1m", 0), ("0s", 0)):

@@ -9,6 +9,7 @@ from raft_snapshot_agent.storage.azure.account import find_account, read_connect
 from raft_snapshot_agent.storage.azure.options import AzureOptions
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.objectstore.errors import Hints
+from raft_snapshot_agent.storage.settings import StorageAddress
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.azure.login import TokenCache
@@ -37,6 +38,10 @@ class AzureSettings(AzureOptions):
     def check(self) -> None:
         """Check that an endpoint from the environment does not contain the container."""
         find_account(self, read_connection_string(self))
+
+    def locate(self) -> StorageAddress:
+        account = find_account(self, read_connection_string(self))
+        return StorageAddress(account.endpoint, (self.container,), self.prefix)
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.azure.login import TokenCache

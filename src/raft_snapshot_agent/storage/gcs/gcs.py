@@ -17,6 +17,7 @@ from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.storage.gcs.objects import GcsObjects
 from raft_snapshot_agent.storage.objectstore.connection import Endpoint, bare_endpoint, environment
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
+from raft_snapshot_agent.storage.settings import StorageAddress
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.gcs.bucket import GcsBucket
@@ -25,6 +26,7 @@ T = TypeVar("T")
 
 _GOOGLE = "https://storage.googleapis.com"
 _GOOGLES_HOST = "storage.googleapis.com"
+_GOOGLES_HOSTS = ".googleapis.com"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+")
 
@@ -101,6 +103,12 @@ class GcsSettings(EndpointSettings):
         bucket = cache(partial(_connect, self))  # with the token that it holds
         return BucketStorage(place, lambda: GcsObjects(bucket(), self.storage_class))
 
+    def locate(self) -> StorageAddress:
+        """Return the address; a bucket of Google's is the same at each of Google's hosts."""
+        endpoint = _find_endpoint(self)
+        is_googles = (urlsplit(endpoint).hostname or "").endswith(_GOOGLES_HOSTS)
+        return StorageAddress(_GOOGLE if is_googles else endpoint, (self.bucket,), self.prefix)
+
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.gcs.lease_store import GcsRecords
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
@@ -115,25 +123,28 @@ def _connect(settings: GcsSettings) -> GcsBucket:
     from raft_snapshot_agent.storage.gcs.login import GcsLogin
     from raft_snapshot_agent.storage.http.http import Http
 
-    emulator = None if settings.endpoint else _emulator(settings.allow_http)
     http = Http(settings.timeout, TlsOptions(settings.ca_file), settings.proxy)
     identity: GcsIdentity = Nobody()
-    if not (emulator or settings.anonymous):
+    if not (settings.anonymous or _find_emulator(settings)):
         identity = GcsLogin(http, settings.service_account_file)
-    endpoint = settings.endpoint or emulator or _GOOGLE
+    endpoint = _find_endpoint(settings)
     return GcsBucket(
         settings.bucket, endpoint, http, identity, settings.kms_key_name, settings.max_objects
     )
 
 
-def _emulator(allow_http: bool | None) -> str | None:
+def _find_endpoint(settings: GcsSettings) -> str:
+    return settings.endpoint or _find_emulator(settings) or _GOOGLE
+
+
+def _find_emulator(settings: GcsSettings) -> str | None:
     """Return the emulator's address; Google's libraries accept it with or without a scheme."""
     host = environment("STORAGE_EMULATOR_HOST")
-    if host is None:
+    if settings.endpoint or host is None:
         return None
     try:
         address = bare_endpoint(host if "://" in host else f"http://{host}")
-        refuse_plain_http(address, allow_http)
+        refuse_plain_http(address, settings.allow_http)
     except ValueError as error:
         raise ConfigError(f"STORAGE_EMULATOR_HOST: {error}") from error
     return address

@@ -34,7 +34,7 @@ from raft_snapshot_agent.storage.local.accounts import find_group, find_user
 from raft_snapshot_agent.storage.local.errors import denied_hint, failure
 from raft_snapshot_agent.storage.local.mounts import missing_mount
 from raft_snapshot_agent.storage.names import not_found, require_plain_name
-from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.settings import StorageAddress, StorageSettings
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
 from raft_snapshot_agent.threads import in_thread
 
@@ -97,6 +97,10 @@ class LocalSettings(StorageSettings):
 
     def open(self) -> Storage:
         return TimeoutStorage(LocalStorage(self.folder, self.access, self.mounted), self.timeout)
+
+    def locate(self) -> StorageAddress:
+        """Return the folder itself: links give it several names."""
+        return StorageAddress("", (), os.path.realpath(self.folder))
 
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.local.lease_store import LocalLeaseStore

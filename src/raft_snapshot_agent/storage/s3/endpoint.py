@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
+
+_OF_BUCKETS = re.compile(r"(?:.*\.)?s3[.-]")
+"""Start of the names of Amazon's hosts of buckets; they have others, such as those of instances."""
 
 
 def amazon_endpoint(region: str) -> str:
@@ -13,6 +17,21 @@ def amazon_endpoint(region: str) -> str:
 def is_amazon(host: str | None) -> bool:
     """Return whether a host is Amazon's."""
     return host is not None and host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+
+
+def unify_amazon(endpoint: str) -> str:
+    """Return one endpoint for all by which the same bucket of Amazon's can be reached.
+
+    They differ by region and kind, but a bucket's name is unique in all regions of a partition.
+
+    Source: "General purpose bucket naming rules" of the S3 guide.
+    """
+    host = urlsplit(endpoint).hostname or ""
+    if not (is_amazon(host) and _OF_BUCKETS.match(host)):
+        return endpoint
+    if host.endswith(".cn"):
+        return amazon_endpoint("cn-north-1")
+    return amazon_endpoint("us-gov-west-1" if "us-gov-" in host else "us-east-1")
 
 
 def refuse_bucket_in(endpoint: str, bucket: str, path_style: bool | None) -> None:

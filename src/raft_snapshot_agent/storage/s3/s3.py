@@ -16,9 +16,15 @@ from raft_snapshot_agent.storage.objectstore.errors import Hints
 from raft_snapshot_agent.storage.s3.bucket import S3Bucket
 from raft_snapshot_agent.storage.s3.credentials import ambient_keys, profile
 from raft_snapshot_agent.storage.s3.demands import Demands
-from raft_snapshot_agent.storage.s3.endpoint import amazon_endpoint, is_amazon, refuse_bucket_in
+from raft_snapshot_agent.storage.s3.endpoint import (
+    amazon_endpoint,
+    is_amazon,
+    refuse_bucket_in,
+    unify_amazon,
+)
 from raft_snapshot_agent.storage.s3.object_options import object_options
 from raft_snapshot_agent.storage.s3.options import S3Options, what_to_leave_out
+from raft_snapshot_agent.storage.settings import StorageAddress
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.storage.s3.store import S3Client
@@ -46,6 +52,9 @@ class S3Settings(S3Options):
         location = BucketLocation(f"s3://{self.bucket}", self.prefix, "aws")
         return BucketStorage(location, lambda: S3Objects(connect(self, demands)), demands.adapt_to)
 
+    def locate(self) -> StorageAddress:
+        return StorageAddress(unify_amazon(_find_endpoint(self)), (self.bucket,), self.prefix)
+
     def lease_store(self, name: str) -> StoredLeaseStore:
         from raft_snapshot_agent.storage.http.lease_store import BucketLeaseStore
         from raft_snapshot_agent.storage.http.tagged_records import TaggedRecords
@@ -64,11 +73,10 @@ class S3Settings(S3Options):
         if self.profile is not None:
             profile(self.profile).required_keys()
         object_options(self, checksum=False)
-        if endpoint := _endpoint_of(self):
-            try:
-                refuse_bucket_in(endpoint, self.bucket, self.path_style)
-            except ValueError as error:
-                raise ConfigError(str(error)) from error
+        try:
+            refuse_bucket_in(_find_endpoint(self), self.bucket, self.path_style)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
 
 def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
@@ -104,8 +112,7 @@ def connect(settings: S3Settings, demands: Demands | None = None) -> S3Client:
 
 def bucket_of(settings: S3Settings) -> S3Bucket:
     """Return the address of the bucket, from the settings and the environment."""
-    region = settings.region or _region(settings) or "us-east-1"
-    endpoint = urlsplit(_endpoint_of(settings) or amazon_endpoint(region))
+    endpoint = urlsplit(_find_endpoint(settings))
     path_style = settings.path_style
     if path_style is None:  # no certificate is valid for the subdomain of a name with dots
         path_style = not is_amazon(endpoint.hostname) or "." in settings.bucket
@@ -116,7 +123,7 @@ def bucket_of(settings: S3Settings) -> S3Bucket:
     return S3Bucket(
         endpoint=f"{endpoint.scheme}://{host}",
         path=path,
-        region=region,
+        region=_find_region(settings),
         ca_file=settings.ca_file or (Path(bundle) if bundle else None),
         timeout=settings.timeout,
         skip_verify=settings.skip_verify,
@@ -126,14 +133,19 @@ def bucket_of(settings: S3Settings) -> S3Bucket:
     )
 
 
-def _region(settings: S3Settings) -> str | None:
-    return ambient_region() if settings.profile is None else profile(settings.profile).region
+def _find_region(settings: S3Settings) -> str:
+    if settings.region is not None:
+        return settings.region
+    found = ambient_region() if settings.profile is None else profile(settings.profile).region
+    return found or "us-east-1"
 
 
-def _endpoint_of(settings: S3Settings) -> str | None:
-    return settings.endpoint or environment_endpoint(
+def _find_endpoint(settings: S3Settings) -> str:
+    """Return the endpoint: configured, from the environment, or Amazon's in the region."""
+    given = settings.endpoint or environment_endpoint(
         settings.allow_http, "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"
     )
+    return given or amazon_endpoint(_find_region(settings))
 
 
 def keys_of(settings: S3Settings) -> AwsCredentials | None:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from raft_snapshot_agent.network.address import is_host
 from raft_snapshot_agent.secret import Secret
-from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.settings import StorageAddress, StorageSettings
 
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
@@ -60,6 +60,10 @@ class SftpOptions(StorageSettings):
         if self.host_key is not None and self.known_hosts_file is not None:
             raise ValueError("give either host_key or known_hosts_file")
         return self
+
+    def locate(self) -> StorageAddress:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return StorageAddress(f"sftp://{host}:{self.port}", (), self.folder)
 
     @property
     def folder(self) -> str:

@@ -51,6 +51,23 @@ def check_login(settings: SwiftOptions) -> None:
         _identity(given)
 
 
+def locate_account(settings: SwiftOptions) -> tuple[str, tuple[str, ...]]:
+    """Return what distinguishes the account from others, without a login.
+
+    Returns:
+        The account's URL, or the one of the login; and what tells which account of that it is.
+        The project of an application credential is only known to Keystone.
+    """
+    given = _Given(settings, os.environ)
+    if url := given.optional("storage_url"):
+        return url, ()
+    auth_url = given.required("auth_url")
+    if _is_own(auth_url):
+        return auth_url, (given.required("username").partition(":")[0],)
+    server = auth_url.rstrip("/").removesuffix("/v3")
+    return server, () if given.by_application else _project(given)
+
+
 class SwiftLogin:
     """Logs in when needed; thread-safe."""
 
@@ -162,14 +179,17 @@ def _identity(given: _Given) -> dict[str, Any]:
         "domain": {"name": given.optional("user_domain_name") or "Default"},
         "password": given.required("password"),
     }
-    project = {
-        "name": given.required("project_name"),
-        "domain": {"name": given.optional("project_domain_name") or "Default"},
-    }
+    name, domain = _project(given)
+    project = {"name": name, "domain": {"name": domain}}
     return {
         "identity": {"methods": ["password"], "password": {"user": user}},
         "scope": {"project": project},
     }
+
+
+def _project(given: _Given) -> tuple[str, str]:
+    """Return the name of the project and its domain."""
+    return given.required("project_name"), given.optional("project_domain_name") or "Default"
 
 
 def _endpoint(doing: str, answer: BaseHTTPResponse, region: str | None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache, partial
 
 from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.settings import StorageAddress
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 
@@ -25,6 +26,12 @@ class SwiftSettings(SwiftOptions):
         location = BucketLocation(f"swift://{self.container}", self.prefix, "swift")
         objects = cache(partial(SwiftObjects.of, self))  # with the token that it holds
         return BucketStorage(location, objects)
+
+    def locate(self) -> StorageAddress:
+        from raft_snapshot_agent.storage.swift.login import locate_account
+
+        server, account = locate_account(self)
+        return StorageAddress(server, (*account, self.container), self.prefix)
 
     def check(self) -> None:
         """Check that the login is complete."""

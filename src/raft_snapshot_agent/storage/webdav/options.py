@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from pydantic import AfterValidator, model_validator
 
@@ -14,7 +14,7 @@ from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.network.exclusions import ascii_name
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.objectstore.connection import server_url
-from raft_snapshot_agent.storage.settings import StorageSettings
+from raft_snapshot_agent.storage.settings import StorageAddress, StorageSettings
 
 _AS_WRITTEN = "/%:@!$&'()*+,;=~"
 """Characters of a path that are not encoded; what is encoded already stays so."""
@@ -54,6 +54,9 @@ class WebdavOptions(StorageSettings):
             raise ValueError("give either username and password, or token")
         refuse_plain_http(self.url, self.allow_http)
         return self
+
+    def locate(self) -> StorageAddress:
+        return StorageAddress(urljoin(self.url, "/"), (), self.path)
 
     @property
     def folder_urls(self) -> list[str]:

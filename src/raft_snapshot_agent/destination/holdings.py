@@ -128,7 +128,7 @@ async def judge_newest(
     manifest, denied = None, ""
     for one in islice((one for one in stored if not is_ahead(one.taken_at, now)), _JUDGED):
         judged[one.name] = one
-        if one.broken or one.doubt:
+        if not one.counts:
             continue
         if not one.verified:
             break

@@ -62,10 +62,13 @@ async def test_it_goes_back_to_the_first_that_agrees(storage: Counting) -> None:
     storage._objects[f"{named(1)}.json"] = b"{not json"
     storage._objects[f"{named(2)}.json"] = manifest_for(named(9), CONTENT).to_json()
     storage._objects[Sidecar.BROKEN.name_for(named(3))] = b""
+    storage._objects[Sidecar.MISMATCH.name_for(named(4))] = b""
+    for beside in (Sidecar.BROKEN, Sidecar.MISMATCH):
+        storage._objects[beside.name_for(named(5))] = b""
     found = await judged(storage)
-    assert [one.name for one in found.contradicted] == [named(0), named(1), named(2)]
+    assert [one.name for one in found.contradicted] == [named(hours) for hours in (0, 1, 2, 4)]
     assert [one.name for one in found.stored if not one.proved] == [named(0), named(1), named(2)]
-    assert storage.asked == [f"{named(hours)}.json" for hours in (0, 1, 2, 4)]
+    assert storage.asked == [f"{named(hours)}.json" for hours in (0, 1, 2, 6)]
 
 
 async def test_without_a_manifest_nothing_contradicts(storage: Counting) -> None:

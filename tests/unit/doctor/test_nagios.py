@@ -152,6 +152,27 @@ async def test_a_broken_one_after_the_newest_whole_is_a_warning() -> None:
     assert f"a later one is known to be broken: {named(ago(minutes=1))}" in message
 
 
+async def test_one_that_verify_called_a_mismatch_is_not_the_newest() -> None:
+    """It is no snapshot to restore: `fetch --latest` refuses it, too."""
+    destination = holding(ago(minutes=1), ago(minutes=61))
+    await destination.mark(named(ago(minutes=1)), Sidecar.MISMATCH, "another SHA-256")
+    state, message = await said(destination)
+    assert (state, message.partition(",")[0]) == ("WARNING", "1h1m old")
+    assert f"a later one is not what its manifest describes: {named(ago(minutes=1))}" in message
+
+    await destination.mark(named(ago(minutes=61)), Sidecar.MISMATCH, "another SHA-256")
+    told = f"no whole snapshot: {named(ago(minutes=1))} is not what its manifest describes"
+    assert await said(destination) == ("CRITICAL", told)
+
+
+async def test_an_old_snapshot_and_a_newer_mismatch_are_told_together() -> None:
+    destination = holding(ago(minutes=1), ago(hours=5))
+    await destination.mark(named(ago(minutes=1)), Sidecar.MISMATCH, "another SHA-256")
+    why = f"such as {named(ago(minutes=1))}: not what its manifest describes"
+    told = f"5h old, at most 1h30m; 1 stored do not count, {why}"
+    assert await said(destination) == ("CRITICAL", told)
+
+
 async def test_an_alarm_is_a_warning() -> None:
     destination = holding(ago(minutes=1))
     alarm = Alarm("the cluster is another", "that.snap", "")

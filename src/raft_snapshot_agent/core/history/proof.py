@@ -105,8 +105,8 @@ class Judge:
 
 
 def is_contradicted(stored: Stored) -> bool:
-    """Return whether a judged snapshot is not what its manifest describes."""
-    return stored.doubt in {_DISAGREES, _NO_MANIFEST}
+    """Return whether a judged snapshot is not what its manifest describes, as far as is known."""
+    return not stored.broken and (stored.mismatched or stored.doubt in {_DISAGREES, _NO_MANIFEST})
 
 
 def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:

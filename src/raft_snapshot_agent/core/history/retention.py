@@ -11,13 +11,13 @@ from typing import ClassVar
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.history.periods import PERIODS, newest_of_each
 from raft_snapshot_agent.core.snapshots.naming import newest_first
-from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, MISDESCRIBED, Stored
 
 _DAY = timedelta(days=1)
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
 _FUTURE = "dated in the future: does not count for retention"
-_MISMATCH = "not what its manifest describes: does not count for retention"
+_MISMATCH = f"{MISDESCRIBED}: does not count for retention"
 _COPIED = "stays while a copy of it does"
 _HELD, _SAFETY, _MIN_KEEP = "held", "safety snapshot", "kept: min_keep"
 _LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)

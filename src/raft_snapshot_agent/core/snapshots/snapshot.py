@@ -11,6 +11,7 @@ from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.notes import one_line
 
 FORMAT = 1
+MISDESCRIBED = "not what its manifest describes"
 SAFETY = "safety"
 """Purpose of a safety snapshot: the data that a restore was to replace."""
 AHEAD = timedelta(minutes=10)
@@ -139,6 +140,8 @@ class Stored:
     @property
     def why_doubted(self) -> str:
         """Why it does not count, in a few words."""
+        if not self.doubt and self.mismatched:
+            return MISDESCRIBED
         return self.doubt.removesuffix(": does not count for retention")
 
     @property

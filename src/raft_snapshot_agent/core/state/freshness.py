@@ -46,7 +46,7 @@ class Census:
     undated: tuple[Stored, ...] = ()
     """Whole snapshots of unknown time."""
     doubtful: tuple[Stored, ...] = ()
-    """Snapshots that do not count, such as those with a wrong signature."""
+    """Others that do not count, such as those with a wrong signature."""
 
     def describe_doubtful(self) -> str:
         """Say that newer snapshots are there, and why they do not count; empty without any."""
@@ -65,7 +65,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         now: The present time.
     """
     listed = tuple(stored)
-    whole = [one for one in listed if not (one.broken or one.doubt)]
+    whole = [one for one in listed if one.counts]
     dated = [one for one in whole if one.dated]
     believed = [one for one in dated if not is_ahead(one.taken_at, now)]
     return Census(
@@ -74,7 +74,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         broken=tuple(one for one in listed if one.broken),
         ahead=tuple(one for one in dated if is_ahead(one.taken_at, now)),
         undated=tuple(one for one in whole if not one.dated),
-        doubtful=tuple(one for one in listed if one.doubt and not one.broken),
+        doubtful=tuple(one for one in listed if not (one.counts or one.broken)),
     )
 
 
@@ -95,7 +95,7 @@ def newest_times(
     """
     times = []
     for one in stored:
-        if one.broken or one.doubt:
+        if not one.counts:
             continue
         if not one.dated:
             return None

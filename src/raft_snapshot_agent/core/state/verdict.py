@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.snapshots.snapshot import Stored
+from raft_snapshot_agent.core.snapshots.snapshot import MISDESCRIBED, Stored
 from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, age
 from raft_snapshot_agent.core.state.holding import OF_FILES, CheckState, Holding
 
-CONTRADICTED = "is not what its manifest describes"
+CONTRADICTED = f"is {MISDESCRIBED}"
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)
 
 

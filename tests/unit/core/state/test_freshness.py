@@ -85,6 +85,7 @@ def test_only_whole_ones_of_a_believable_date_are_fresh() -> None:
             stored("ahead", NOW + HOUR),
             stored("soon", NOW + MINUTE),
             stored("condemned", NOW, condemned=True),
+            stored("mismatched", NOW, mismatched=True),
             stored("old", NOW - HOUR),
             Stored("empty", NOW - 2 * HOUR, 0),
             stored("undated", ancient),
@@ -95,6 +96,7 @@ def test_only_whole_ones_of_a_believable_date_are_fresh() -> None:
     assert (found.newest.name, found.whole) == ("soon", 2)
     assert [one.name for one in found.ahead] == ["ahead"]
     assert [one.name for one in found.broken] == ["condemned", "empty"]
+    assert [one.name for one in found.doubtful] == ["mismatched"]
     assert [one.name for one in found.undated] == ["undated"]
 
 
@@ -108,6 +110,8 @@ def test_of_a_long_history_the_newest_and_the_future_tell_the_schedule() -> None
     assert newest_times(listed, NOW, vouched=False) == at[:3]
     broken = [Stored("empty", at[0], 0), *listed[1:]]
     assert newest_times(broken, NOW, vouched=False) == at[1:3]
+    mismatched = [Stored("other", at[0], 1, verified=True, mismatched=True), *listed[1:]]
+    assert newest_times(mismatched, NOW, vouched=False) == at[1:3]
     assert newest_times([], NOW, vouched=True) == []
     undated = Stored("static.snap", NO_TIME, 1)
     assert newest_times([undated], NOW, vouched=False) is None

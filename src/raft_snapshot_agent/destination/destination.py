@@ -208,8 +208,9 @@ class Destination:
     # Notes of an operator.
 
     async def mark(self, name: str, beside: Sidecar, why: str) -> None:
-        """Write a note beside a snapshot."""
-        await self.storage.put(beside.name_for(name), BytesSource(f"{why}\n".encode()))
+        """Write a note beside a snapshot; what was typed in another encoding becomes `?`."""
+        text = f"{why}\n".encode(errors="replace")
+        await self.storage.put(beside.name_for(name), BytesSource(text))
 
     async def unmark(self, name: str, beside: Sidecar) -> None:
         """Delete the note."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,9 +19,10 @@ from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Instant, Manifest
+from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Instant, Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
+from raft_snapshot_agent.destination.verification import small
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource
 
@@ -70,6 +72,16 @@ async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
     assert later.counts == {later.warnings[0]: 31}
     await destination.prune(NOW + 25 * HOUR)
     assert len(storage.asked) == 31 + 31
+
+
+async def test_the_reason_of_a_hold_may_be_typed_in_another_encoding() -> None:
+    destination = await full(MemoryStorage(), 1)
+    typed = os.fsdecode("before the café".encode("latin-1"))
+    await destination.mark(named(0), Sidecar.HOLD, typed)
+    (stored,) = await destination.stored()
+    assert stored.held
+    note = await small(destination.storage, Sidecar.HOLD.name_for(named(0)))
+    assert note == b"before the caf?\n"
 
 
 async def test_safety_snapshots_push_no_other_out() -> None:

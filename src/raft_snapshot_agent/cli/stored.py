@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from raft_snapshot_agent.cli import output
@@ -55,9 +56,8 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
     destinations = assembly.destinations(loaded.config, only)
     wait_for(work)
     now = datetime.now(UTC)
-    output.table(
-        output.Rows(rows, lambda row: _row(row, now)), layout, output.Rows(rows, _document)
-    )
+    shown, documents = (output.Rows(rows, partial(one, now=now)) for one in (_row, _document))
+    output.table(shown, layout, documents)
     if not rows and not failures:
         output.talk("no snapshot is stored yet")
     return worst([error.exit_code for error in failures], len(destinations))
@@ -115,13 +115,13 @@ def _row(listed: _Listed, now: datetime) -> dict[str, str]:
         "age": output.age(stored.taken_at, now) if dated else "-",
         "size": format_size(stored.size),
         "index": "-" if stored.index is None else str(stored.index),
-        "state": _state(listed.destination, stored),
+        "state": _state(listed.destination, stored, now),
         "read": "-" if listed.read is None else str(listed.read),
         "drill": listed.drill.partition(":")[0] or "-",
     }
 
 
-def _document(listed: _Listed) -> dict[str, Any]:
+def _document(listed: _Listed, now: datetime) -> dict[str, Any]:
     destination, stored, read = listed.destination, listed.stored, listed.read
     return {
         "storage": destination.name,
@@ -130,14 +130,14 @@ def _document(listed: _Listed) -> dict[str, Any]:
         "taken_at": output.moment(stored.taken_at) if stored.dated else None,
         "size": stored.size,
         "index": stored.index,
-        "state": _state(destination, stored),
+        "state": _state(destination, stored, now),
         "read_at": None if read is None else output.moment(read.at),
         "read_state": None if read is None else read.state,
         "drill": listed.drill or None,
     }
 
 
-def _state(destination: Destination, stored: Stored) -> str:
+def _state(destination: Destination, stored: Stored, now: datetime) -> str:
     state = "verified" if stored.verified else "unverified"
     if destination.signing is not None:
         state = "signed" if stored.signed else "unsigned"
@@ -145,10 +145,8 @@ def _state(destination: Destination, stored: Stored) -> str:
         state = stored.why_doubted
     if stored.mismatched:
         state = "mismatch"
-    if stored.condemned and stored.condemned_at:
-        state = f"broken since {stored.condemned_at:%Y-%m-%d}"
-    elif stored.broken:
-        state = "broken" if stored.size else "empty"
+    if stored.broken:
+        state = stored.describe_condemned(now, "broken" if stored.size else "empty")
     return f"{state}, held" if stored.held else state
 
 

@@ -229,9 +229,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     elif one.size == 0:
         yield "empty: does not count for retention"
     elif one.condemned:
-        since = one.condemned_at
-        dated = since is not None and since <= now
-        yield f"broken since {since:%Y-%m-%d}" if dated else "marked as broken"
+        yield one.describe_condemned(now, "marked as broken")
     elif one.taken_at > now + AHEAD:
         yield _FUTURE
     elif one.doubt:

@@ -144,6 +144,11 @@ class Stored:
             return MISDESCRIBED
         return self.doubt.removesuffix(": does not count for retention")
 
+    def describe_condemned(self, now: datetime, otherwise: str) -> str:
+        """Say since when it is marked as broken; `otherwise` if that is unknown or not past."""
+        since = self.condemned_at
+        return otherwise if since is None or since > now else f"broken since {since:%Y-%m-%d}"
+
     @property
     def broken_since(self) -> datetime | None:
         """Since when it is broken; for an empty one, the time in its name."""

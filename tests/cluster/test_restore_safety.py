@@ -208,3 +208,16 @@ def test_what_is_not_there_ends_with_what_is(one: Field) -> None:
     one.refuses(2, "no snapshot was taken at 2020-01-01", "--at", "2020-01-01T00:00:00Z")
     one.refuses(1, "--latest and --at cannot be combined", "--latest", "--at", "2020-01-01")
     one.refuses(1, "--wait", there.name, "--wait", "soon")
+
+
+def test_a_refusal_leaves_the_note_of_the_restore_before_it(one: Field, snapshot: Path) -> None:
+    note = one.folder / "snapshots" / RESTORED_NAME
+    assert one.restore(snapshot, "--yes", "--no-safety").code == 0
+    left = note.read_bytes()
+    one.before(one.cluster.nodes[0]).behave(SNAPSHOT_PATH, status(500, {}), times=1)
+
+    refused = one.restore(snapshot, "--yes", "--no-safety")
+
+    assert refused.code == 2, refused.talk
+    assert note.read_bytes() == left
+    note.unlink()

@@ -31,7 +31,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
 from raft_snapshot_agent.restore.members import Condition
-from raft_snapshot_agent.restore.noting import describe_restored, note_restore, take_back
+from raft_snapshot_agent.restore.noting import RestoreNotes, describe_restored
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
@@ -202,17 +202,14 @@ class _Restoring:
         Returns:
             Whether the server confirmed the restore.
         """
-        noted = False
+        notes = RestoreNotes(self.everywhere)
         with Upload.open(got.spool.path) as upload:
             try:
                 for line in describe_plan(got, target, safety, force=self.wish.force):
                     output.talk(line)
                 if not self.wish.yes:
                     await _ask(target.name)
-                noted = True
-                _warn(
-                    await note_restore(self.everywhere, describe_restored(got, datetime.now(UTC)))
-                )
+                _warn(await notes.leave(describe_restored(got, datetime.now(UTC))))
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     force, seals = self.wish.force, target.find_seals(got)
                     taken = await send(cluster, target.leader, upload, force=force, seals=seals)
@@ -222,7 +219,7 @@ class _Restoring:
                     self._tell_undo(safety)
                     raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
-                    _warn(await take_back(self.everywhere if noted else ()))
+                    _warn(await notes.take_back())
                     if safety is not None:
                         await safety.release_hold()
                 raise

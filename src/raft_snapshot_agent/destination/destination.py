@@ -201,10 +201,6 @@ class Destination:
         note = write_restored(restored, self.keys)
         await self.storage.put(self.notes.restored, BytesSource(note))
 
-    async def expect_nothing(self) -> None:
-        """Remove the note of a restore that did not happen."""
-        await self.storage.delete(self.notes.restored)
-
     # Notes of an operator.
 
     async def mark(self, name: str, beside: Sidecar, why: str) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from raft_snapshot_agent.core.snapshots.notes import Restored
+from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.uptime import instant
 
 
@@ -26,48 +29,73 @@ def describe_restored(got: Fetched, now: datetime) -> Restored:
     )
 
 
-async def note_restore(destinations: Sequence[Destination], restored: Restored) -> list[str]:
-    """Store a note of a restore in the storages, so that the next snapshot raises no alarm.
+@dataclass(frozen=True, slots=True)
+class RestoreNotes:
+    """The notes of one restore, which replace those of an earlier one until they are taken back."""
 
-    It is stored before the restore, as an agent may take a snapshot immediately after it.
+    destinations: Sequence[Destination]
+    _replaced: dict[str, bytes | None] = field(default_factory=dict)
+    """By storage: the note of an earlier restore that no snapshot was compared with yet."""
 
-    Returns:
-        The error of each storage where that failed.
-    """
+    async def leave(self, restored: Restored) -> list[str]:
+        """Store a note of a restore in the storages, so that the next snapshot raises no alarm.
 
-    def say(name: str, error: AgentError) -> str:
-        return (
-            f"{name}: cannot store a note of the restore: {error}."
-            " If the next snapshot raises an alarm: prune --acknowledge"
-        )
+        It is stored before the restore, as an agent may take a snapshot immediately after it.
 
-    return await _note_each(destinations, lambda one: one.expect(restored), say)
+        Returns:
+            The error of each storage where that failed.
+        """
+
+        async def note(destination: Destination) -> None:
+            self._replaced[destination.name] = await _read_note(destination)
+            await destination.expect(restored)
+
+        def say(name: str, error: AgentError) -> str:
+            return (
+                f"{name}: cannot store a note of the restore: {error}."
+                " If the next snapshot raises an alarm: prune --acknowledge"
+            )
+
+        return await _note_each(filter(lambda one: one.prunes, self.destinations), note, say)
+
+    async def take_back(self) -> list[str]:
+        """Put the earlier notes back, as the restore changed nothing.
+
+        Returns:
+            The error of each storage where that failed.
+        """
+
+        async def put_back(destination: Destination) -> None:
+            replaced = self._replaced[destination.name]
+            if replaced is None:
+                await destination.storage.delete(destination.notes.restored)
+            else:
+                await destination.storage.put(destination.notes.restored, BytesSource(replaced))
+
+        def say(name: str, error: AgentError) -> str:
+            return f"{name}: cannot take back the note of the restore: {error}"
+
+        noted = filter(lambda one: one.name in self._replaced, self.destinations)
+        return await _note_each(noted, put_back, say)
 
 
-async def take_back(destinations: Sequence[Destination]) -> list[str]:
-    """Remove the note of a restore that changed nothing.
-
-    Returns:
-        The error of each storage where that failed.
-    """
-
-    def say(name: str, error: AgentError) -> str:
-        return f"{name}: cannot remove the note of the restore: {error}"
-
-    return await _note_each(destinations, lambda one: one.expect_nothing(), say)
+async def _read_note(destination: Destination) -> bytes | None:
+    try:
+        return await verification.small(destination.storage, destination.notes.restored)
+    except SnapshotNotFound:
+        return None
 
 
 async def _note_each(
-    destinations: Sequence[Destination],
+    destinations: Iterable[Destination],
     note: Callable[[Destination], Awaitable[None]],
     say: Callable[[str, AgentError], str],
 ) -> list[str]:
-    """Write or remove a note in each storage that prunes; return the error of each failure."""
+    """Change the note in each storage; return the error of each failure."""
     troubles = []
     for destination in destinations:
         try:
-            if destination.prunes:
-                await note(destination)
+            await note(destination)
         except AgentError as error:
             troubles.append(say(destination.name, error))
     return troubles

@@ -32,11 +32,11 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.field_changes import compare_fields, differs
+from raft_snapshot_agent.restore.forms import check_same_form, check_writable
 from raft_snapshot_agent.restore.living_copy import LivingCopy, Place
 from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
-    check_writable,
     read_present,
     recover_data,
     select_data,
@@ -426,9 +426,33 @@ def test_what_a_secret_loses_with_its_metadata_is_told(
 def test_what_a_server_does_not_take_as_it_shows_it_is_not_written(
     copy: LivingCopy, bao: OpenBaoCluster
 ) -> None:
-    place = recover_data(copy, "sys/mounts/secret/tune").place
-    with pytest.raises(ConfigError, match="is not written back"):
-        check_writable(place)
+    mount = f"k8s-{secrets.token_hex(3)}"
+    bao.api("POST", f"sys/auth/{mount}", {"type": "kubernetes"})
+    login = {"kubernetes_host": "https://192.0.2.1", "token_reviewer_jwt": "a.b.c"}
+    bao.api("POST", f"auth/{mount}/config", login | {"kubernetes_ca_cert": "x"})
+    assert "token_reviewer_jwt" not in recover_data(copy, f"auth/{mount}/config").data
+
+    for path in ("sys/mounts/secret/tune", f"auth/{mount}/config"):
+        with pytest.raises(ConfigError, match=f"{path} is not written back"):
+            check_writable(recover_data(copy, path).place)
+
+
+@pytest.mark.usefixtures("approle")
+def test_what_the_target_takes_is_what_was_read(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str, kv2: str
+) -> None:
+    role, keys = "auth/approle/role/of-another-form", f"keys-{secrets.token_hex(3)}"
+    bao.api("POST", role, {"token_policies": ["default"]})
+    bao.api("POST", f"sys/mounts/{keys}", {"type": "transit"})
+    bao.api("POST", f"{kv1}/a", {"x": "y"})
+    secret, read_role = recover_data(copy, f"{kv1}/a").place, recover_data(copy, role).place
+
+    check_same_form(secret, read_present(live, f"{kv2}/a").place)
+    check_same_form(read_role, read_present(live, f"{role}-2").place)
+    for source, target in ((secret, role), (read_role, f"{kv1}/b"), (secret, f"{keys}/keys/k")):
+        place = read_present(live, target).place
+        with pytest.raises(ConfigError, match=f"{target} takes "):
+            check_same_form(source, place)
 
 
 def test_a_difference_has_a_word_and_no_value() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.question import ask
+from raft_snapshot_agent.cli.recover_file import write_down
+from raft_snapshot_agent.cli.recover_login import choose_login, find_live
 from raft_snapshot_agent.cli.recover_words import describe_step, list_changes
 from raft_snapshot_agent.cli.target import writable_folder
 from raft_snapshot_agent.cli.waiting import wait_for
@@ -27,13 +28,11 @@ from raft_snapshot_agent.errors import ConfigError, PartialFailure
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.field_changes import differs
+from raft_snapshot_agent.restore.forms import check_same_form, check_writable
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
 from raft_snapshot_agent.threads import in_thread
-from raft_snapshot_agent.vault.auth.token import TokenAuth
-from raft_snapshot_agent.vault.leader import Cluster
-from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
 from raft_snapshot_agent.vault.visit import visit_cluster
 
 _Choose = Callable[[], Awaitable[SnapshotReader]]
@@ -134,11 +133,11 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
     async def work() -> int:
         if wish.output is not None:
             found = await _read_all(loaded, choose, wish)
-            await in_thread(partial(_write_down, wish.output, found))
+            await in_thread(partial(write_down, wish.output, found))
             return 0
-        vault, login = _choose_login(loaded.config.vault)
+        vault, login = choose_login(loaded.config.vault)
         async with visit_cluster(vault, "anywhere", output.warn) as cluster:
-            live = await in_thread(partial(_find_live, cluster, login), abandon=True)
+            live = await in_thread(partial(find_live, cluster, login), abandon=True)
             await _write_back(loaded, choose, wish, live, layout)
         return 0
 
@@ -219,37 +218,19 @@ async def _alive(loaded: Loaded, choose: _Choose) -> AsyncIterator[LivingCopy]:
 
 
 def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
-    found = recovery.recover_data(copy, path.strip("/"), wish.version)
-    if wish.output is None:
-        recovery.check_writable(found.place)
-    return found
-
-
-def _find_live(cluster: Cluster, login: str) -> Live:
-    """Find the leader, and log in there."""
-    leader = cluster.find_leader()
-    return Live(leader.node, cluster.session.token(leader.node), login)
-
-
-def _choose_login(settings: VaultSettings) -> tuple[VaultSettings, str]:
-    """Return the settings with the operator's token, else the agent's login, and its name."""
-    token = environment_token(os.environ)
-    if token is not None:
-        name = "BAO_TOKEN" if "BAO_TOKEN" in os.environ else "VAULT_TOKEN"
-        auth = TokenAuth(method="token", token=token)
-        return settings.model_copy(update={"auth": auth}), f"the token in {name}"
-    if isinstance(settings.auth, TokenAuth):
-        given = settings.auth.token
-        return settings, f"the token in {given.reference if given.is_reference else 'vault.auth'}"
-    return settings, "the token that vault.auth gives"
+    return recovery.recover_data(copy, path.strip("/"), wish.version)
 
 
 def _look(live: Live, path: str, wish: RecoverWish) -> Present:
-    return recovery.read_present(live, (wish.to or path).strip("/"))
+    """Read what is there now, and refuse a path that nothing is written to."""
+    now = recovery.read_present(live, (wish.to or path).strip("/"))
+    check_writable(now.place)
+    return now
 
 
 def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
     now = _look(live, found.place.path, wish)
+    check_same_form(found.place, now.place)
     return _Step(now, recovery.select_data(found, now, wish.field))
 
 
@@ -280,19 +261,3 @@ async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
     if await ask(f"Type yes to write {paths}: ") != "yes":
         raise ConfigError("not written", hint="nothing was changed")
     return True
-
-
-def _write_down(file: Path, found: Sequence[Recovered]) -> None:
-    """Write secrets to a file that only this user can read."""
-    documents = [one.document for one in found]
-    text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
-            target.write(text)
-        draft.replace(file)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
-    output.talk(f"Written to {file}, readable by you only (0600)")

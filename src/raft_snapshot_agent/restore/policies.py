@@ -16,7 +16,13 @@ _NEW = -1
 
 def is_policy(place: Place) -> bool:
     """Return whether a path is that of a policy, whose name may have slashes."""
-    return _POLICY.fullmatch(place.path) is not None
+    return bool(read_policy_type(place))
+
+
+def read_policy_type(place: Place) -> str:
+    """Return the type of the policy at a path, such as `acl`; empty: it is no policy's path."""
+    found = None if place.kind == "kv" else _POLICY.fullmatch(place.path)
+    return found["type"] if found else ""
 
 
 def drop_server_fields(place: Place, data: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -48,5 +54,4 @@ def add_check(
 
 
 def _is_counted(place: Place) -> bool:
-    policy = _POLICY.fullmatch(place.path)
-    return policy is not None and policy["type"] == "acl"
+    return read_policy_type(place) == "acl"

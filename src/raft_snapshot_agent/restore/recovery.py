@@ -5,7 +5,6 @@ Values are never in a message; they are shown only on request.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,16 +23,12 @@ from raft_snapshot_agent.restore.living_copy import (
 from raft_snapshot_agent.restore.policies import (
     add_check,
     drop_server_fields,
-    is_policy,
     read_policy_version,
 )
 from raft_snapshot_agent.restore.roles import add_role_id, write_role_id
 from raft_snapshot_agent.restore.versions import read_versions
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
-
-_WRITABLE = re.compile(r"(?:.*/)?(?:auth/.+|.+/roles?)/[^/]+")
-"""Paths besides KV and policies that can be written back as read: roles, users of logins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,20 +198,6 @@ def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str
             hint=f"there are: {', '.join(map(str, found.data))}",
         )
     return {**(now.data or {}), only: found.data[only]}
-
-
-def check_writable(place: Place) -> None:
-    """Refuse paths that cannot be written back as read.
-
-    Raises:
-        ConfigError: It is of another kind.
-    """
-    if not (place.kind == "kv" or is_policy(place) or _WRITABLE.fullmatch(place.path)):
-        raise ConfigError(
-            f"{place.path} can be read, and is not written back: what a server shows of it is not"
-            " what it takes",
-            hint="--output FILE writes it down; KV, policies and roles are written back",
-        )
 
 
 def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:

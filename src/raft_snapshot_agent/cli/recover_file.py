@@ -1,0 +1,28 @@
+"""Secrets of a snapshot in a file, instead of in the cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.restore.recovery import Recovered
+
+
+def write_down(file: Path, found: Sequence[Recovered]) -> None:
+    """Write secrets to a file that only this user can read."""
+    documents = [one.document for one in found]
+    text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as target:
+            target.write(text)
+        draft.replace(file)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {file}: {error.strerror}") from error
+    output.talk(f"Written to {file}, readable by you only (0600)")

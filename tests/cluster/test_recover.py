@@ -37,12 +37,13 @@ from raft_snapshot_agent.restore.living_copy import LivingCopy, Place
 from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
+    build_body,
     read_present,
     recover_data,
     select_data,
     write,
 )
-from raft_snapshot_agent.restore.roles import describe_missing
+from raft_snapshot_agent.restore.roles import check_role, describe_missing
 from raft_snapshot_agent.servers.openbao import OpenBaoCluster, prepare_agent
 from raft_snapshot_agent.servers.process import until
 from raft_snapshot_agent.storage.base import BytesSource
@@ -345,12 +346,103 @@ def test_a_role_comes_back_with_the_id_that_its_users_have(
     assert "secret IDs do not come back: issue new ones" in describe_missing(found.place)
 
 
+@pytest.mark.usefixtures("approle")
+def test_roles_that_still_exist_become_what_they_were(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster
+) -> None:
+    """Also in fields that a server shows only where they are set."""
+    cidrs = {"token_bound_cidrs": ["127.0.0.1/32"]}
+    for role, was, since in (
+        (
+            f"auth/approle/role/r-{secrets.token_hex(3)}",
+            {"token_policies": ["default"], "secret_id_num_uses": 3},
+            {"token_policies": ["admin"], "secret_id_bound_cidrs": ["127.0.0.1/32"], **cidrs},
+        ),
+        (
+            f"auth/token/roles/r-{secrets.token_hex(3)}",
+            {"allowed_policies": ["default"], "token_period": "1h"},
+            {"allowed_policies": ["admin"], "token_num_uses": 3, **cidrs},
+        ),
+    ):
+        bao.api("POST", role, was)
+        found = recover_data(copy, role)
+        bao.api("POST", role, since)
+
+        now = read_present(live, role)
+        write(live, now, select_data(found, now, None))
+
+        again = recover_data(copy, role).data
+        assert {name: value or None for name, value in again.items()} == {
+            name: value or None for name, value in found.data.items()
+        }
+
+
+@pytest.mark.usefixtures("approle")
+def test_a_role_beside_the_one_that_exists_has_an_id_of_its_own(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster
+) -> None:
+    role = f"auth/approle/role/r-{secrets.token_hex(3)}"
+    bao.api("POST", role, {"token_policies": ["default"], "token_ttl": "17m"})
+    found = recover_data(copy, role)
+
+    for _ in ("it is new", "it exists"):
+        now = read_present(live, f"{role}-old")
+        write(live, now, select_data(found, now, None))
+
+    beside = recover_data(copy, f"{role}-old").data
+    assert beside["token_ttl"] == 17 * 60
+    assert beside["role_id"] != found.data["role_id"] == recover_data(copy, role).data["role_id"]
+    assert f"{role}-old: its role ID is its own" in "\n".join(describe_step(found, now))
+    assert "is its own" not in "\n".join(describe_step(found, read_present(live, role)))
+    bao.api("DELETE", role)
+    now = read_present(live, f"{role}-old")
+    write(live, now, select_data(found, now, "role_id"))
+    assert recover_data(copy, f"{role}-old").data["role_id"] == found.data["role_id"]
+
+
+@pytest.mark.usefixtures("approle")
+def test_what_a_server_changes_in_no_role_is_refused_before(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster
+) -> None:
+    role = f"auth/approle/role/r-{secrets.token_hex(3)}"
+    bao.api("POST", role, {"token_policies": ["default"], "local_secret_ids": True})
+    found = recover_data(copy, role)
+    bao.api("DELETE", role)
+    bao.api("POST", role, {"token_policies": ["admin"]})
+
+    now = read_present(live, role)
+    with pytest.raises(ConfigError, match=f"{role} has another local_secret_ids in the snapshot"):
+        build_body(now, select_data(found, now, None))
+    write(live, now, select_data(found, now, "token_policies"))
+
+    assert recover_data(copy, role).data["token_policies"] == ["default"]
+
+
+def test_a_user_without_a_password_is_refused_before(live: Live, bao: OpenBaoCluster) -> None:
+    mount = f"users-{secrets.token_hex(3)}"
+    bao.api("POST", f"sys/auth/{mount}", {"type": "userpass"})
+    user = f"auth/{mount}/users/bob"
+
+    gone = read_present(live, user)
+    with pytest.raises(ConfigError, match=f"{user} does not exist now") as caught:
+        check_role(gone.place, gone.data)
+    assert "create it with a new password" in caught.value.hint
+    bao.api("POST", user, {"password": "of a new time", "token_policies": ["admin"]})
+    now = read_present(live, user)
+    check_role(now.place, now.data)
+    write(live, now, {"token_policies": ["default"]})
+
+    assert bao.api("GET", user)["data"]["token_policies"] == ["default"]
+    login = f"auth/{mount}/login/bob"
+    assert bao.api("POST", login, {"password": "of a new time"})["auth"]["client_token"]
+
+
 @pytest.mark.parametrize(
     ("kind", "path", "words"),
     [
         ("kv", "secret/a", ""),
         ("system", "sys/policies/acl/a", ""),
-        ("userpass", "auth/userpass/users/a", "its password does not come back: set it; tokens"),
+        ("userpass", "auth/userpass/users/a", "its password stays the one that it has now; tokens"),
         ("database", "database/roles/a", "tokens and leases that were issued"),
     ],
 )

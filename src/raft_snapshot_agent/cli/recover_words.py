@@ -8,7 +8,7 @@ from typing import Any
 
 from raft_snapshot_agent.restore.field_changes import compare_fields
 from raft_snapshot_agent.restore.recovery import Present, Recovered
-from raft_snapshot_agent.restore.roles import describe_missing
+from raft_snapshot_agent.restore.roles import describe_missing, describe_role_id
 from raft_snapshot_agent.restore.versions import describe_lost
 
 
@@ -18,6 +18,8 @@ def describe_step(found: Recovered, now: Present) -> Iterator[str]:
     yield f"{now.place.path} from {found.place.path}{of} of the snapshot"
     if missing := describe_missing(now.place):
         yield missing
+    if own := describe_role_id(found.place, now.place):
+        yield own
     is_gone = now.data is None and not now.version
     others = len({*found.versions} - {str(found.version)})
     if is_gone and (lost := describe_lost(found.metadata, others)):

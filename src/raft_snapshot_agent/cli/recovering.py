@@ -32,6 +32,7 @@ from raft_snapshot_agent.restore.forms import check_same_form, check_writable
 from raft_snapshot_agent.restore.living_copy import LivingCopy, bring_to_life, require_keys
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.restore.recovery import Live, Present, Recovered
+from raft_snapshot_agent.restore.roles import check_role
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.visit import visit_cluster
 
@@ -222,16 +223,19 @@ def _read(copy: LivingCopy, path: str, wish: RecoverWish) -> Recovered:
 
 
 def _look(live: Live, path: str, wish: RecoverWish) -> Present:
-    """Read what is there now, and refuse a path that nothing is written to."""
+    """Read what is there now, and refuse a path that nothing can be written to."""
     now = recovery.read_present(live, (wish.to or path).strip("/"))
     check_writable(now.place)
+    check_role(now.place, now.data)
     return now
 
 
 def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
     now = _look(live, found.place.path, wish)
     check_same_form(found.place, now.place)
-    return _Step(now, recovery.select_data(found, now, wish.field))
+    step = _Step(now, recovery.select_data(found, now, wish.field))
+    recovery.build_body(step.now, step.data)  # refuses before anything is written
+    return step
 
 
 def _show(

@@ -25,7 +25,12 @@ from raft_snapshot_agent.restore.policies import (
     drop_server_fields,
     read_policy_version,
 )
-from raft_snapshot_agent.restore.roles import add_role_id, write_role_id
+from raft_snapshot_agent.restore.roles import (
+    add_role_id,
+    build_role,
+    keep_role_id,
+    write_role_id,
+)
 from raft_snapshot_agent.restore.versions import read_versions
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.vault.client import Node
@@ -191,7 +196,7 @@ def select_data(found: Recovered, now: Present, only: str | None) -> Mapping[str
         ConfigError: The field does not exist.
     """
     if only is None:
-        return found.data
+        return keep_role_id(found.place, now.place, now.data, found.data)
     if only not in found.data:
         raise ConfigError(
             f"{found.place.path} has no field {only} in the snapshot",
@@ -208,7 +213,7 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
         ServerError: The server refused it.
     """
     target = now.place.below("data")
-    answer = live.ask("POST", target, _write_body(now, data))
+    answer = live.ask("POST", target, build_body(now, data))
     if answer.status == 403:
         exists = now.data is not None or now.version
         right = "update" if exists else "create"
@@ -229,8 +234,15 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
     return f"{now.place.path} (version {version})" if version else now.place.path
 
 
-def _write_body(now: Present, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the body of a write that is refused if the present data was changed meanwhile."""
+def build_body(now: Present, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body of a write that is refused if the present data was changed meanwhile.
+
+    Raises:
+        ConfigError: The server would not change it so.
+    """
     if now.place.is_versioned:
         return {"data": {**data}, "options": {"cas": now.version}}
-    return add_check(now.place, data, now.version, exists=now.data is not None)
+    if now.place.kind == "kv":
+        return data
+    body = build_role(now.place, now.data, data)
+    return add_check(now.place, body, now.version, exists=now.data is not None)

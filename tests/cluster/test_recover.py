@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 from tests.choosing import choose_newest
 from tests.cluster.command import Ending, call
 from tests.cluster.test_drill import Ground
@@ -17,6 +19,7 @@ from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.cli.choosing import parse_time
 from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.cli.recover_file import write_down
 from raft_snapshot_agent.cli.recover_words import describe_step
 from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
 from raft_snapshot_agent.config.loaded import Loaded
@@ -282,6 +285,30 @@ def test_one_that_was_deleted_or_never_was_is_written(
     assert (gone.data, gone.version, never.data, never.version) == (None, 2, None, 0)
     assert write(live, gone, {"v": 1}).endswith("(version 3)")
     assert write(live, never, {"v": 1}).endswith("(version 1)")
+
+
+DIGITS = '{"deep": [0.12345678901234567890123], "f": 123456789012345678901234567890.5}'
+
+
+def test_every_digit_of_a_number_comes_back(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str, tmp_path: Path
+) -> None:
+    """KV version 2 keeps fewer itself."""
+    path, headers = f"{kv1}/a", {"X-Vault-Token": bao.root_token}
+    url = f"{bao.leader().address}/v1/{path}"
+    assert urllib3.request("POST", url, body=DIGITS, headers=headers).status == 204
+    found = recover_data(copy, path)
+    write(live, read_present(live, path), json.loads(DIGITS))
+
+    now = read_present(live, path)
+    assert differs(now.data, found.data)
+    write(live, now, select_data(found, now, None))
+    write_down(tmp_path / "out", [found])
+
+    told = urllib3.request("GET", url, headers=headers).data.decode()
+    for digits in re.findall(r"[0-9]+\.[0-9]+", DIGITS):
+        assert digits in told
+        assert digits in (tmp_path / "out").read_text()
 
 
 def test_a_mount_that_was_made_again_in_another_version_gets_it(

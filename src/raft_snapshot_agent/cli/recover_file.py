@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from raft_snapshot_agent.cli import output
+from raft_snapshot_agent.core.foreign_json import write_json
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.recovery import Recovered
 
@@ -15,7 +15,7 @@ from raft_snapshot_agent.restore.recovery import Recovered
 def write_down(file: Path, found: Sequence[Recovered]) -> None:
     """Write secrets to a file that only this user can read."""
     documents = [one.document for one in found]
-    text = json.dumps(documents[0] if len(documents) == 1 else documents, indent=2) + "\n"
+    text = write_json(documents[0] if len(documents) == 1 else documents, indented=True) + "\n"
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

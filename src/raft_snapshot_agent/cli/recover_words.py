@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from raft_snapshot_agent.core.foreign_json import write_json
 from raft_snapshot_agent.restore.field_changes import compare_fields
 from raft_snapshot_agent.restore.recovery import Present, Recovered
 from raft_snapshot_agent.restore.roles import describe_missing, describe_role_id
@@ -36,4 +36,4 @@ def list_changes(now: Present, data: Mapping[str, Any], *, show: bool) -> Iterat
 
 
 def _format_value(value: Any) -> str:
-    return value if isinstance(value, str) else "-" if value is None else json.dumps(value)
+    return value if isinstance(value, str) else "-" if value is None else write_json(value)

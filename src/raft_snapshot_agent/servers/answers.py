@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from raft_snapshot_agent.core.foreign_json import read_json
+from raft_snapshot_agent.core.foreign_json import Number, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class NodeAnswer:
     @classmethod
     def read(cls, status: int, body: bytes) -> Self:
         try:
-            return cls(status, read_json(body))
+            return cls(status, read_json(body, parse_float=Number))
         except ValueError:
             return cls(status, None)
 

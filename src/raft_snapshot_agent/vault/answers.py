@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from raft_snapshot_agent.core.foreign_json import read_json
+from raft_snapshot_agent.core.foreign_json import Number, read_json
 from raft_snapshot_agent.errors import Denied, Sealed, ServerError
 from raft_snapshot_agent.redaction import one_line, redact
 
@@ -32,7 +32,7 @@ class Answer:
     def read(cls, status: int, text: bytes, location: str = "") -> Answer:
         """Parse a body that should be a JSON object; anything else becomes the error text."""
         try:
-            body = read_json(text)
+            body = read_json(text, parse_float=Number)
         except ValueError:
             # Pages of proxies: servers themselves answer in JSON.
             from raft_snapshot_agent.error_text import read_document

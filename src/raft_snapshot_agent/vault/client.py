@@ -6,13 +6,13 @@ parser takes twice the time (see docs/decisions/0001).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import IO, Any
 
 import urllib3
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.core.foreign_json import write_json
 from raft_snapshot_agent.errors import ConfigError, Sealed, ServerError
 from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.secret import header_value
@@ -77,7 +77,7 @@ class Node:
         response = self._line.ask(
             method,
             f"/v1/{path}",
-            body=None if body is None else json.dumps(body),
+            body=None if body is None else write_json(body),
             headers=_headers(token, namespace),
             seconds=seconds,
             timeout=urllib3.Timeout(total=seconds),

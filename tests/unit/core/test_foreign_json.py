@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.core.foreign_json import read_json
+from raft_snapshot_agent.core.foreign_json import Number, read_json, write_json
 
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False),
@@ -26,6 +26,31 @@ def test_what_is_no_deeper_than_others_write_is_read_as_it_is(document: Any, pla
     assert read_json("\ufeff" + text) == document
     if plain:
         assert read_json(text.encode()) == document
+
+
+@given(DOCUMENTS)
+def test_what_is_written_is_what_the_library_writes(document: Any) -> None:
+    assert write_json(document) == json.dumps(document)
+    assert write_json(document, indented=True) == json.dumps(document, indent=2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.12345678901234567890123",
+        "123456789012345678901234567890.5",
+        "12345678901234567890",
+        "1e400",
+        "-0.0",
+        "1.50",
+        "1E5",
+    ],
+)
+def test_all_digits_of_a_number_are_kept(text: str) -> None:
+    document = f'{{"a": [{text}, {{"b": {text}}}]}}'
+    kept = read_json(document, parse_float=Number)
+    assert write_json(kept) == document
+    assert kept == read_json(document)
 
 
 def nested(levels: int) -> str:

@@ -228,7 +228,7 @@ class NotificationError(AgentError):
 
 
 class PartialFailure(AgentError):
-    """Some storages, nodes after a restore, or folders of secrets failed; others succeeded."""
+    """Some storages, nodes after a restore, or secrets failed; others succeeded."""
 
     exit_code = 3
 

@@ -21,7 +21,14 @@ from raft_snapshot_agent.cli.choosing import parse_time
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.recover_file import write_down
 from raft_snapshot_agent.cli.recover_words import describe_step
-from raft_snapshot_agent.cli.recovering import RecoverWish, Source, recover, split_names
+from raft_snapshot_agent.cli.recovering import (
+    RecoverWish,
+    Source,
+    Step,
+    recover,
+    split_names,
+    write_each,
+)
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.destination.destination import Destination
@@ -30,6 +37,7 @@ from raft_snapshot_agent.errors import (
     ConfigError,
     Denied,
     NothingThere,
+    PartialFailure,
     ServerError,
     SnapshotNotFound,
 )
@@ -595,6 +603,31 @@ def test_what_differs_in_json_differs(now: Any, then: Any) -> None:
     assert differs({"a": now}, {"a": then})
     assert not differs({"a": now, "b": then}, {"b": then, "a": now})
     assert differs(None, {})
+
+
+async def test_one_that_a_server_refuses_among_others_tells_what_was_written(
+    copy: LivingCopy, live: Live, bao: OpenBaoCluster, kv1: str
+) -> None:
+    """This engine shows the field as an object, and takes it as a text."""
+    queues = f"queues-{secrets.token_hex(3)}"
+    bao.api("POST", f"sys/mounts/{queues}", {"type": "rabbitmq"})
+    role, first, last = f"{queues}/roles/r", f"{kv1}/first", f"{kv1}/last"
+    rights = {"/": {"configure": "", "write": "", "read": ".*"}}
+    bao.api("POST", role, {"vhosts": json.dumps(rights)})
+    data = recover_data(copy, role).data
+    bao.api("POST", last, {"x": "present"})
+    by_path = {first: {"x": "was"}, role: data, last: {"x": "was"}}
+    steps = [Step(read_present(live, path), data) for path, data in by_path.items()]
+
+    with pytest.raises(PartialFailure, match=f"{role} was not written: 400: ") as caught:
+        await write_each(steps, live)
+
+    assert caught.value.message.endswith(f"; written: {first}; not tried: {last}")
+    assert "--output FILE writes it down" in caught.value.hint
+    assert bao.api("GET", first)["data"] == {"x": "was"}
+    assert bao.api("GET", last)["data"] == {"x": "present"}
+    with pytest.raises(ServerError, match=f"{role} was not written: 400: "):
+        await write_each(steps[1:], live)
 
 
 # Rights.

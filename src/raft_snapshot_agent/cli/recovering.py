@@ -24,7 +24,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
-from raft_snapshot_agent.errors import ConfigError, PartialFailure
+from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.field_changes import differs
@@ -66,7 +66,7 @@ class RecoverWish:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Step:
     """One secret to write: its present and its new value."""
 
     now: Present
@@ -124,6 +124,7 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
     """Write single secrets of a snapshot back; return the exit code.
 
     Raises:
+        PartialFailure: One was not written, and others were.
         AgentError: One is not in the snapshot, or may not be written; none was written then.
     """
     _check(wish)
@@ -163,8 +164,26 @@ async def _write_back(
     steps = [step for step in steps if differs(step.now.data, step.data)]
     if wish.dry_run or not await _confirm(steps, wish):
         return
-    for step in steps:
-        written = await in_thread(partial(recovery.write, live, step.now, step.data))
+    await write_each(steps, live)
+
+
+async def write_each(steps: Sequence[Step], live: Live) -> None:
+    """Write one secret after the other, until one fails.
+
+    Raises:
+        PartialFailure: One was not written, and others were.
+    """
+    paths = [step.now.place.path for step in steps]
+    for number, step in enumerate(steps):
+        try:
+            written = await in_thread(partial(recovery.write, live, step.now, step.data))
+        except AgentError as error:
+            if not number:
+                raise
+            told = f"{error.message}; written: {', '.join(paths[:number])}"
+            left = paths[number + 1 :]
+            told += f"; not tried: {', '.join(left)}" if left else ""
+            raise PartialFailure(told, hint=error.hint) from error
         output.talk(f"Written: {written}")
 
 
@@ -230,16 +249,16 @@ def _look(live: Live, path: str, wish: RecoverWish) -> Present:
     return now
 
 
-def _step(live: Live, found: Recovered, wish: RecoverWish) -> _Step:
+def _step(live: Live, found: Recovered, wish: RecoverWish) -> Step:
     now = _look(live, found.place.path, wish)
     check_same_form(found.place, now.place)
-    step = _Step(now, recovery.select_data(found, now, wish.field))
+    step = Step(now, recovery.select_data(found, now, wish.field))
     recovery.build_body(step.now, step.data)  # refuses before anything is written
     return step
 
 
 def _show(
-    found: Sequence[Recovered], steps: Sequence[_Step], wish: RecoverWish, layout: Format
+    found: Sequence[Recovered], steps: Sequence[Step], wish: RecoverWish, layout: Format
 ) -> None:
     """Show the difference between the present and the new data; values only with --show."""
     rows: list[dict[str, str]] = []
@@ -250,7 +269,7 @@ def _show(
     output.table(rows, layout)
 
 
-async def _confirm(steps: Sequence[_Step], wish: RecoverWish) -> bool:
+async def _confirm(steps: Sequence[Step], wish: RecoverWish) -> bool:
     """Ask for confirmation.
 
     Raises:

@@ -227,7 +227,11 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
             hint="run the command again, and check the difference",
         )
     if answer.status // 100 != 2:
-        raise ServerError(f"{now.place.path} was not written: {answer.status}: {answer.errors}")
+        raise ServerError(
+            f"{now.place.path} was not written: {answer.status}: {answer.errors}",
+            hint="--output FILE writes it down, to be written by hand in the form that the server"
+            " takes",
+        )
     write_role_id(live, now.place, now.data, data)
     told = answer.document.get("data") if isinstance(answer.document, dict) else None
     version = told.get("version") if isinstance(told, dict) else None

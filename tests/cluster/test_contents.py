@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,34 @@ def test_a_snapshot_does_not_differ_from_itself(snapshots: Path) -> None:
     ended = call("diff", file, "-", stdin=file.read_bytes())
     assert (ended.code, ended.text) == (0, "")
     assert ended.talk == "They hold the same keys with the same values.\n"
+
+
+@pytest.mark.parametrize("broken", ["before", "after"])
+def test_diff_compares_the_copy_of_another_storage_if_one_is_broken(
+    snapshots: Path, tmp_path: Path, broken: str
+) -> None:
+    names = {}
+    for name in ("before", "after"):
+        content = (snapshots / f"{name}.snap").read_bytes()
+        index = call("inspect", snapshots / f"{name}.snap", "--format", "json").document["index"]
+        names[name] = f"raft-snapshot-20261124T153000Z-i{index}-0a1b2c.snap"
+        for storage in ("a", "b"):
+            (tmp_path / storage).mkdir(exist_ok=True)
+            cut = 100 if (storage, name) == ("a", broken) else 0
+            (tmp_path / storage / names[name]).write_bytes(content[: len(content) - cut])
+    places = [{"name": one, "type": "local", "path": str(tmp_path / one)} for one in ("a", "b")]
+    file = tmp_path / "agent.json"
+    file.write_text(json.dumps({"storages": places}))
+
+    ended = call("diff", names["before"], names["after"], "-c", file)
+
+    assert ended.code == 0, ended.talk
+    assert ended.text == call("diff", *(snapshots / f"{one}.snap" for one in names)).text
+    (warning,) = ended.talk.splitlines()
+    assert f"{tmp_path / 'b' / names[broken]} is whole, and is used" in warning
+    piped = (snapshots / "after.snap").read_bytes()
+    once = call("diff", names["before"], "-", "-c", file, stdin=piped)
+    assert once.code == (4 if broken == "before" else 0), "standard input is read once"
 
 
 def test_bad_input_is_one_line(snapshots: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     VerificationError,
 )
+from raft_snapshot_agent.restore.copies import Tell, ignore, read_whole_copy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.threads import in_thread
 
@@ -116,6 +117,38 @@ async def count_contents(
     with naming(reader):
         snapshot = await examine(reader, begin)
     return snapshot, counted[-1]
+
+
+async def compare_copies(
+    before: SnapshotReader, after: SnapshotReader, tell: Tell = ignore
+) -> Difference:
+    """Compare two snapshots; if that fails, compare whole copies of them.
+
+    Which copies are whole is asked only then: it takes another reading of both.
+
+    Arguments:
+        before: The first snapshot.
+        after: The second one.
+        tell: Called with a warning for each copy that cannot be used.
+
+    Raises:
+        VerificationError: No storage has a whole copy of one of them.
+        AgentError: One could not be read.
+    """
+    try:
+        return await find_difference(before, after)
+    except (VerificationError, StorageError):
+        old, new = before.again(), after.again()
+        if old is None or new is None:
+            raise
+    old, _ = await read_whole_copy(old, _examine_named, tell)
+    new, _ = await read_whole_copy(new, _examine_named, tell)
+    return await find_difference(old, new)
+
+
+async def _examine_named(reader: SnapshotReader) -> Snapshot:
+    with naming(reader):
+        return await examine(reader)
 
 
 async def find_difference(before: SnapshotReader, after: SnapshotReader) -> Difference:

@@ -24,6 +24,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.destination.verification import small
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
+from raft_snapshot_agent.restore.noting import RestoreNotes
 from raft_snapshot_agent.storage.base import BytesSource
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
@@ -279,7 +280,9 @@ async def test_one_storage_takes_no_word_of_a_restore_from_another_in_its_folder
         left = {entry.name for entry in await first.storage.entries()}
         assert not [name for name in left if "restored" in name]
         await first.expect(Restored("old.snap", at, "c", 20, 3))
-        await second.expect_nothing()
+        notes = RestoreNotes((second,))
+        assert await notes.leave(Restored("new.snap", at, "c", 20, 3)) == []
+        assert await notes.take_back() == []
         assert await watched(first, 22) == ""
 
 

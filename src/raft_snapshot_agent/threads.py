@@ -14,7 +14,7 @@ from functools import partial
 from threading import Thread
 from typing import TypeVar
 
-from anyio import CapacityLimiter, WouldBlock, to_thread
+from anyio import CapacityLimiter, WouldBlock, move_on_after, to_thread
 from anyio.lowlevel import RunVar
 
 from raft_snapshot_agent.host_limits import causes
@@ -38,7 +38,11 @@ MANY_ROWS = 1000
 
 
 async def in_thread(
-    work: Callable[[], _T], *, abandon: bool = False, discard: Callable[[_T], object] | None = None
+    work: Callable[[], _T],
+    *,
+    abandon: bool = False,
+    discard: Callable[[_T], object] | None = None,
+    patience: float = 0.0,
 ) -> _T:
     """Run `work` in a thread and wait for it; the thread may start later if many start now.
 
@@ -49,10 +53,12 @@ async def in_thread(
             closed, so that it ends soon.
         discard: Releases the result if the caller was cancelled, such as an open file. It is
             called in any thread.
+        patience: Most seconds that a cancelled caller waits until that is done, because the process
+            may end next.
     """
     with await _take_turn():
         if abandon:
-            return await _in_daemon_thread(work, discard)
+            return await _in_daemon_thread(work, discard, patience)
         return await to_thread.run_sync(work, limiter=_UNLIMITED)
 
 
@@ -98,7 +104,9 @@ async def _take_turn() -> _Turn:
     return _Turn(limiter, borrower)
 
 
-async def _in_daemon_thread(work: Callable[[], _T], discard: Callable[[_T], object] | None) -> _T:
+async def _in_daemon_thread(
+    work: Callable[[], _T], discard: Callable[[_T], object] | None, patience: float
+) -> _T:
     # At exit the interpreter waits without a limit for the threads of anyio.
     future: Future[_T] = Future()
     future.set_running_or_notify_cancel()
@@ -121,6 +129,9 @@ async def _in_daemon_thread(work: Callable[[], _T], discard: Callable[[_T], obje
         asyncio.get_running_loop().call_soon(deadline.cut)
         if discard is not None:
             future.add_done_callback(partial(_discard, discard))
+        if patience:
+            with move_on_after(patience, shield=True), suppress(Exception):
+                await asyncio.wrap_future(future)  # which ends after what discards
         raise
 
 

@@ -136,3 +136,27 @@ async def test_who_is_cancelled_before_its_turn_gives_it_up() -> None:
             go_on.set()
         await in_thread(lambda: begun.append(2), abandon=True)
     assert begun == [2]
+
+
+@pytest.mark.anyio
+async def test_what_comes_too_late_is_discarded_before_a_patient_caller_goes_on() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    discarded: list[str] = []
+
+    def create() -> str:
+        begun.set()
+        assert go_on.wait(60)
+        return "a file"
+
+    async with anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            try:
+                await in_thread(create, abandon=True, discard=discarded.append, patience=60.0)
+            finally:
+                assert discarded == ["a file"]
+
+        tasks.start_soon(wait)
+        await anyio.to_thread.run_sync(begun.wait, 60)
+        tasks.cancel_scope.cancel()
+        go_on.set()

@@ -30,7 +30,7 @@ async def open_spool(folder: Path, run_id: str) -> AsyncIterator[Spool]:
         SpoolError: The folder does not exist or cannot be written.
     """
     create = partial(Spool.create, folder, run_id)
-    spool = await in_thread(create, abandon=True, discard=Spool.close)
+    spool = await in_thread(create, abandon=True, discard=Spool.close, patience=_REMOVED_WITHIN)
     try:
         yield spool
     finally:

@@ -42,6 +42,23 @@ def test_folder_is_full(big_site: Site) -> None:
 
 
 @pytest.mark.usefixtures("big_server")
+def test_folder_is_full_of_what_no_rule_keeps(big_site: Site) -> None:
+    """Whoever keeps fewer snapshots, as the hint says, has room for the next."""
+    with small_disk(big_site.folder, "80m"):
+        big_site.more["retention"] = {"last": 9}
+        while big_site.run_once().code == 0:
+            pass
+        before, _ = big_site.names()
+        assert len(before) > 1
+        big_site.more["retention"] = {"last": 1}
+        ending = big_site.run_once()
+        assert (ending.code, ending.of_level("warning", "error")) == (0, [])
+        (newest,) = big_site.names()[0]
+        assert newest not in before
+        assert big_site.leftovers() == []
+
+
+@pytest.mark.usefixtures("big_server")
 def test_folder_that_is_the_spool_too_is_full(big_site: Site) -> None:
     """With a second name for the spool's file a snapshot needs its room once."""
     with small_disk(big_site.folder, "30m"):

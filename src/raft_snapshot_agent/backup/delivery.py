@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
@@ -12,11 +12,27 @@ from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snaps
 from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
-from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError, Unconfirmed
+from raft_snapshot_agent.errors import (
+    AgentError,
+    LeaseLost,
+    StorageError,
+    StorageFull,
+    Unconfirmed,
+)
 from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A stored snapshot."""
+
+    manifest: Manifest
+    before: History | StorageError | None
+    """What the storage held before, if its name may have been that of another."""
+    warnings: tuple[str, ...]
 
 
 async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
@@ -38,36 +54,36 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
     try:
         name = await context.name_for(destination)
         location = destination.storage.location(name)
-        when = context.began, context.run.taken_at
-        before = await read_history(destination, *when) if destination.replaces else None
-        _refuse_held(before, name, location)
         with phase("upload", destination.name):
-            manifest, doubt = await _store(destination, name, context, before, started)
+            try:
+                stored = await _attempt(destination, name, context, started)
+            except StorageFull:
+                deleted = await _make_room(destination, name, context)
+                if not deleted:
+                    raise
+                delivery = replace(delivery, deleted=deleted)
+                stored = await _attempt(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, warnings=(), error=as_failure(error))
     seconds = time.monotonic() - started
-    told = (*delivery.warnings, *doubt)
+    told = (*delivery.warnings, *stored.warnings)
     delivery = replace(delivery, name=name, location=location, seconds=seconds, warnings=told)
     if not destination.with_manifest:
         return delivery
     with phase("finish", destination.name):
-        return await _finish(destination, context, manifest, before, delivery)
+        return await _finish(destination, context, stored, delivery)
 
 
 async def _finish(
-    destination: Destination,
-    context: RunContext,
-    manifest: Manifest,
-    before: History | StorageError | None,
-    delivery: StorageResult,
+    destination: Destination, context: RunContext, stored: _Attempt, delivery: StorageResult
 ) -> StorageResult:
     """Write the manifest of the stored snapshot, and apply retention."""
     # Only storages need it: a file has no earlier snapshots to compare with or to prune.
     from raft_snapshot_agent.backup.finish import finish
 
-    name, look = manifest.snapshot, Look()
+    manifest, before, look = stored.manifest, stored.before, Look()
     if destination.prunes:
-        look = await look_for(destination.storage, name, manifest.size)
+        look = await look_for(destination.storage, manifest.snapshot, manifest.size)
     if look.warning:
         delivery = replace(delivery, warnings=(*delivery.warnings, look.warning))
     if not destination.replaces:
@@ -75,6 +91,26 @@ async def _finish(
         before = await read_history(destination, *when, look.sizes)
     unsettled, clock = context.unsettled, context.clock
     return await finish(destination, manifest, before, delivery, unsettled, clock)
+
+
+async def _make_room(destination: Destination, name: str, context: RunContext) -> tuple[str, ...]:
+    """Apply retention to a full storage; return the names of the deleted snapshots."""
+    from raft_snapshot_agent.backup.finish import make_room
+
+    snapshot = await in_thread(context.spool.verdict)
+    manifest = context.manifest(name, snapshot, 0)
+    return await make_room(destination, manifest, context.unsettled, context.clock)
+
+
+async def _attempt(
+    destination: Destination, name: str, context: RunContext, started: float
+) -> _Attempt:
+    """Store the snapshot, unless that would replace a held one."""
+    when = context.began, context.run.taken_at
+    before = await read_history(destination, *when) if destination.replaces else None
+    _refuse_held(before, name, destination.storage.location(name))
+    manifest, warnings = await _store(destination, name, context, before, started)
+    return _Attempt(manifest, before, warnings)
 
 
 def _refuse_held(before: History | StorageError | None, name: str, location: str) -> None:

@@ -156,6 +156,40 @@ async def _write_manifest(
     return delivery, len(content)
 
 
+async def make_room(
+    destination: Destination,
+    manifest: Manifest,
+    unsettled: Unsettled,
+    clock: Callable[[], datetime],
+) -> tuple[str, ...]:
+    """Apply retention to a storage that is too full for a verified snapshot.
+
+    What the rules keep without the new snapshot stays, and nothing is deleted that would not be
+    after it is stored: the guard must accept it (docs/decisions/0087).
+
+    Arguments:
+        destination: The storage.
+        manifest: The manifest of the new snapshot.
+        unsettled: Snapshots whose state is not known yet.
+        clock: Returns the present time.
+
+    Returns:
+        The names of the deleted snapshots.
+    """
+    if not _is_pruned(destination) or unsettled.unvouched.get(destination.name):
+        return ()
+    before = await read_history_before(destination, manifest)
+    if not (isinstance(before, History) and before.accepts(manifest, destination.losses)):
+        return ()
+    delivery = StorageResult(destination.name, destination.storage.kind)
+    return (await _prune(destination, delivery, clock, before.listing)).deleted
+
+
+def _is_pruned(destination: Destination) -> bool:
+    has_history = destination.static_name is None and destination.with_manifest
+    return has_history and destination.prunes and not destination.retention.keeps_all
+
+
 async def _prune(
     destination: Destination,
     delivery: StorageResult,
@@ -163,11 +197,7 @@ async def _prune(
     listing: Listing | None,
 ) -> StorageResult:
     """Delete what retention does not keep."""
-    if (
-        destination.static_name is not None
-        or destination.retention.keeps_all
-        or not destination.prunes
-    ):
+    if not _is_pruned(destination):
         return delivery
     try:
         with anyio.fail_after(_PRUNE_WITHIN):

@@ -51,6 +51,12 @@ class History:
     listing: Listing | None = None
     """The listing of the storage."""
 
+    def accepts(self, now: Manifest, losses: Losses) -> bool:
+        """Return whether a new snapshot would raise no alarm, and let retention delete others."""
+        if self.alarm is not None or self.flood:
+            return False
+        return judge(self.points, Point.of(now), losses, self.restored).is_fine
+
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:

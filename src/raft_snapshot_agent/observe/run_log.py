@@ -143,9 +143,11 @@ class Journal:
         told = self._tell(
             (name, "put"), why, now, level, LogEvent.SNAPSHOT_NOT_STORED, together=True
         )
+        if delivery.error is None:
+            self._log_stored(report, delivery)
+        self._log_deleted(delivery)
         if delivery.error is not None:
             return told
-        self._log_stored(report, delivery)
         warnings = [f"{name}: {_add_count(warning, delivery)}" for warning in delivery.warnings]
         self._tell((name, "warning"), warnings, now, "warning", LogEvent.STORAGE_WARNING)
         self._tell(
@@ -169,6 +171,8 @@ class Journal:
             bytes=snapshot.size if snapshot else None,
             seconds=round(delivery.seconds, 2),
         )
+
+    def _log_deleted(self, delivery: StorageResult) -> None:
         for name in delivery.deleted:
             self.log.info(
                 f"Deleted old snapshot {name}",

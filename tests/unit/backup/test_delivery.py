@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,11 +14,11 @@ from tests.unit.core.archives import archive, members, meta
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
-from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming, manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Outcome, StorageResult
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import StorageError, StorageFull, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
 from raft_snapshot_agent.vault.answers import Identity
 from raft_snapshot_agent.vault.leader import Leader
@@ -57,6 +58,7 @@ class Disk(MemoryStorage):
     def __init__(self) -> None:
         super().__init__()
         self.fails = ""
+        self.room = 1 << 30
         self.beside: set[str] = set()
 
     async def put(self, name: str, source: UploadSource) -> int:
@@ -66,6 +68,9 @@ class Disk(MemoryStorage):
         if self.fails == "before":
             raise StorageUnavailable("the connection was cut")
         size = await super().put(name, source)
+        if sum(map(len, self._objects.values())) > self.room:
+            del self._objects[name]
+            raise StorageFull("no space left", hint="make room there")
         if self.fails == "after":
             raise StorageUnavailable("no answer")
         return size - 1 if self.fails == "wrong size" else size
@@ -90,6 +95,19 @@ class Site:
             deadline=60,
             clock=lambda: self.server.now,
         )
+
+    async def fill(self, count: int) -> list[str]:
+        """Store some snapshots, until not one more has room; return their names."""
+        names = []
+        for _ in range(count):
+            names.append((await self.save()).name)
+            self.server.now += MINUTE
+        self.disk.room = sum(map(len, self.disk.texts.values())) + 1000
+        return names
+
+    def keep(self, **rules: Any) -> None:
+        """Change the rules, as a reload does."""
+        self.agent.destinations = [replace(self.destination, retention=Retention(**rules))]
 
     async def save(self, fails: str = "") -> StorageResult:
         self.disk.fails = fails
@@ -161,3 +179,53 @@ async def test_a_held_snapshot_is_not_replaced(tmp_path: Path) -> None:
     await site.destination.unmark(name, Sidecar.HOLD)
     site.server.now -= MINUTE
     assert (await site.save()).name == name
+
+
+@pytest.mark.parametrize("naming", [AGENT, MINUTES])
+async def test_a_full_storage_makes_room_as_the_rules_say(tmp_path: Path, naming: Naming) -> None:
+    site = Site(tmp_path, naming=naming, retention=Retention(last=9))
+    names = await site.fill(6)
+    assert isinstance((await site.save()).error, StorageFull), "every rule keeps one"
+    assert {*names} <= {*site.disk.texts}
+
+    site.keep(last=3)
+    done = await site.save()
+
+    assert done.error is None
+    assert done.deleted == (*names[:3], names[3])
+    assert [one.name for one in await site.destination.stored()] == [done.name, *names[:3:-1]]
+
+
+async def test_what_makes_no_room_costs_only_what_no_rule_keeps(tmp_path: Path) -> None:
+    site = Site(tmp_path, retention=Retention(last=9))
+    names = await site.fill(6)
+    site.keep(last=3)
+    site.disk.room = 1
+
+    tries = [await site.save() for _ in range(3)]
+
+    assert [isinstance(one.error, StorageFull) for one in tries] == [True] * 3
+    assert [one.deleted for one in tries] == [tuple(names[:3]), (), ()]
+    assert [one.name for one in await site.destination.stored()] == names[:2:-1]
+
+
+async def test_a_full_storage_loses_nothing_for_a_snapshot_that_raises_an_alarm(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, retention=Retention(last=9))
+    await site.fill(6)
+    site.keep(last=3)
+    before = site.disk.texts
+
+    site.server.cluster_id = "another"
+    assert isinstance((await site.save()).error, StorageFull)
+    site.server.cluster_id = "one"
+    site.agent._unsettled.unvouched["disk"].append(manifest_of(site))
+    assert isinstance((await site.save()).error, StorageFull)
+
+    assert site.disk.texts == before
+
+
+def manifest_of(site: Site) -> Manifest:
+    text = next(text for name, text in site.disk.texts.items() if name.endswith(".json"))
+    return Manifest.from_json(text)

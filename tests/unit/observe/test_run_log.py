@@ -186,6 +186,18 @@ def test_a_failed_storage_is_told_beside_those_that_did_not_fail(said: Said) -> 
     ]
 
 
+def test_what_was_deleted_for_a_snapshot_that_failed_all_the_same_is_told(said: Said) -> None:
+    failed = StorageResult("disk", "local", error=StorageFull("no space left"), deleted=("a.snap",))
+    log = journal()
+    log.report(report(failed))
+    log.report(report(replace(failed, deleted=("b.snap",)), after=1))
+    assert said()[1:] == [
+        ("error", "Could not store the snapshot in disk: no space left"),
+        ("info", "Deleted old snapshot a.snap"),
+        ("info", "Deleted old snapshot b.snap"),
+    ]
+
+
 def test_a_storage_that_is_not_required_is_only_warned_of(said: Said) -> None:
     failed = StorageResult("disk", "local", required=False, error=StorageFull("no space left"))
     journal().report(report(failed))

@@ -183,16 +183,17 @@ class StorageStatus:
             taken_at: When the snapshot was requested.
         """
         outcome = "failed" if result.error else "ok"
+        pruned = self.pruned + len(result.deleted)
         uploads = dict(Counter(self.uploads) + Counter({outcome: 1}))
         if result.error is not None:
             failing = still_failing(self.failing, str(result.error), taken_at)
-            return replace(self, uploads=uploads, failing=failing)
+            return replace(self, uploads=uploads, failing=failing, pruned=pruned)
         return replace(
             self,
             uploads=uploads,
             failing=None,
             last_success=taken_at,
-            pruned=self.pruned + len(result.deleted),
+            pruned=pruned,
             warnings=result.warnings,
             alarm=result.alarm,
         )

@@ -69,6 +69,13 @@ def test_a_storage_fails_since_its_first_failure_until_it_gets_a_snapshot() -> N
     assert status.ended(report(after=2)).storages[1].failing is None
 
 
+def test_what_retention_deleted_is_counted_whether_the_snapshot_was_stored_or_not() -> None:
+    run, full = report("far"), replace(report("far").deliveries[1], deleted=("a", "b"))
+    status = CLUSTER.ended(replace(run, deliveries=(run.deliveries[0], full)))
+    status = status.ended(replace(run, deliveries=(run.deliveries[0], replace(full, error=None))))
+    assert [one.pruned for one in status.storages] == [0, 4]
+
+
 def test_a_storage_fails_no_longer_when_another_agent_stored_there() -> None:
     far = CLUSTER.ended(report("far")).storages[1]
     assert far.failing is not None

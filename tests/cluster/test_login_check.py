@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -114,6 +115,64 @@ def test_it_is_told_when_it_works_again(server: Server, clock: Clock) -> None:
     anyio.run(work)
 
 
+def refused(server: Server, clock: Clock) -> Session:
+    session = begun(server, clock)
+    destroy(server, session)
+    clock.now += HOUR
+    with pytest.raises(Denied):
+        session.try_login(server.node, HOUR)
+    server.asked()
+    return session
+
+
+def successor(before: Session, clock: Clock, auth: AppRoleAuth | TokenAuth | None) -> Session:
+    session = Session(auth, clock=clock)
+    session.inherit(before)
+    return session
+
+
+def test_new_credentials_are_tested_before_they_are_needed(server: Server, clock: Clock) -> None:
+    before = refused(server, clock)
+    session = successor(before, clock, server.role())
+    living = server.tokens()
+    assert session.try_login(server.node, HOUR)
+    assert server.asked() == [LOGIN, REVOCATION]
+    assert server.tokens() <= living
+    assert not session.doubted
+    assert not session.try_login(server.node, HOUR)
+    assert not successor(session, clock, server.role()).try_login(server.node, HOUR)
+
+
+def test_a_cluster_that_was_not_asked_yet_tests_its_login(server: Server, clock: Clock) -> None:
+    settings = VaultSettings(address=server.node.address, auth=server.role())
+    cluster = Cluster(settings, "leader")
+    assert not cluster.is_login_check_due
+    cluster.session.inherit(refused(server, clock))
+    assert anyio.run(try_login, cluster) == []
+    assert anyio.run(try_login, cluster) is None
+    never = Cluster(settings.model_copy(update={"login_check": timedelta(0)}), "leader")
+    never.session.inherit(refused(server, clock))
+    assert not never.is_login_check_due
+
+
+def test_what_was_refused_is_not_sent_again_after_a_reload(server: Server, clock: Clock) -> None:
+    before = refused(server, clock)
+    assert isinstance(before._auth, AppRoleAuth)
+    session = successor(before, clock, before._auth)
+    with pytest.raises(Denied, match="invalid role or secret ID"):
+        session.try_login(server.node, HOUR)
+    assert LOGIN not in server.asked()
+    assert session.doubted
+
+
+def test_a_token_that_replaces_a_login_is_not_revoked(server: Server, clock: Clock) -> None:
+    before = refused(server, clock)
+    session = successor(before, clock, TokenAuth(method="token", token=Secret("hvs.theirs")))
+    assert session.try_login(server.node, HOUR)
+    assert server.asked() == []
+    assert not session.doubted
+
+
 def test_a_secret_that_is_gone_from_this_host_is_told(
     server: Server, clock: Clock, tmp_path: Path
 ) -> None:
@@ -126,6 +185,10 @@ def test_a_secret_that_is_gone_from_this_host_is_told(
     clock.now += HOUR
     with pytest.raises(ConfigError):
         session.try_login(server.node, HOUR)
+    file.write_text(auth.secret_id.resolve())
+    session.revoke(server.node)
+    session.token(server.node)
+    assert session.try_login(server.node, HOUR), "as it is over, it is told at once"
 
 
 def test_a_server_that_is_away_says_nothing_of_the_login(server: Server, clock: Clock) -> None:

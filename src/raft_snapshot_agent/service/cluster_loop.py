@@ -156,6 +156,7 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes = Changes()
         self._journal.adopt(service.log, seed=service.seed)
+        self._inherit_login(old.agent.cluster, service.agent.cluster)
         self._pause.cancel()
         try:
             async with self._looking:  # else a look under way could take the lease again
@@ -181,17 +182,29 @@ class ClusterLoop:
     async def _keep_token(self) -> None:
         """Renew the token before it expires, also between two snapshots."""
         while True:
-            cluster = self._runs.service.agent.cluster
-            with anyio.move_on_after(min(SLICE, cluster.session.seconds_to_renewal() + 0.1)):
-                await self._runs.ended.wait()  # the new service may have another token
+            renewal = self._runs.service.agent.cluster.session.seconds_to_renewal()
+            with anyio.move_on_after(min(SLICE, renewal + 0.1)):
+                await self._runs.ended.wait()
             self._runs.ended = anyio.Event()
+            cluster = self._runs.service.agent.cluster  # which a reload may have replaced
             said = await renew_token(cluster)
             self._tell_login(LogEvent.TOKEN_TROUBLE, "token", said)
-            if (refused := await try_login(cluster)) is not None:
-                self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)
-                self._publisher.login("; ".join(refused))
+            refused = await try_login(cluster)
+            if refused is not None and cluster is self._runs.service.agent.cluster:
+                self._tell_tested(refused)
             self._tell_left_behind(cluster)
             await anyio.sleep(SLICE if said else 0)
+
+    def _inherit_login(self, before: Cluster, now: Cluster) -> None:
+        """Test the new login soon if the old one failed; what is never tested is not known."""
+        now.session.inherit(before.session)
+        if not now.is_login_check_due:
+            self._tell_tested([])
+        self._runs.ended.set()
+
+    def _tell_tested(self, refused: list[str]) -> None:
+        self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)
+        self._publisher.login("; ".join(refused))
 
     def _tell_left_behind(self, cluster: Cluster) -> None:
         """Log that tokens stay valid on the server, as it does not let the agent revoke them."""

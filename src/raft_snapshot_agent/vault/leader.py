@@ -127,8 +127,8 @@ class Cluster:
             AgentError: The login failed.
         """
         every = self._settings.login_check.total_seconds()
-        node = self.session.node
-        return node is not None and self.session.try_login(node, every)
+        node = self.session.node or self.node(self._settings.addresses[0])
+        return self.session.try_login(node, every)
 
     def revoke_token(self) -> None:
         """Revoke the token if this agent created it."""

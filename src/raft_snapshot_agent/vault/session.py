@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from raft_snapshot_agent.errors import ConfigError, Denied, ServerError
+from raft_snapshot_agent.errors import AgentError, ConfigError, Denied, ServerError
 from raft_snapshot_agent.vault.answers import Answer
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.base import Auth, Login, Prepared
@@ -47,8 +47,8 @@ class Session:
         self._token: Token | None = None
         self._refused: LoginBackoff | None = None
         self._tried_at = clock()
-        self._doubted = False
-        """Whether the login was refused when it was last tested."""
+        self.doubted = False
+        """Whether the login failed when it was last tested."""
         self._failures = 0
         """Consecutive tests of the login that failed without a refusal."""
         self._proved = ""
@@ -127,19 +127,33 @@ class Session:
             try:
                 token = self._login(node)
             except Denied as error:
-                self._doubted = True
+                self.doubted = True
                 told = error if self._refused is None else self._refused.error
                 raise told.with_traceback(None) from None
             except ServerError:  # no refusal, as in an election: try again soon
                 self._tried_at = now - every + min(every, _SOON)
                 self._failures += 1
                 if self._failures >= _MOST_FAILURES and _knows_leader(node):
+                    self.doubted = True
                     raise
                 self._failures %= _MOST_FAILURES
                 return False
-            self._tried_at, self._failures = now, 0
-            self._revoke(node, token)
+            except AgentError:  # the credentials could not be read
+                self.doubted = True
+                raise
+            self._tried_at, self._failures, self.doubted = now, 0, False
+            if token.ours:
+                self._revoke(node, token)
             return True
+
+    def inherit(self, before: Session) -> None:
+        """Have the login tested soon if that of the session before failed, which this one replaces.
+
+        What the server refused there is not sent again before its pause has ended.
+        """
+        if before.doubted:
+            self.doubted, self._refused = True, before._refused
+            self._tried_at = float("-inf")
 
     def is_login_check_due(self, every: float) -> bool:
         """Return whether `try_login` has something to do."""
@@ -149,7 +163,7 @@ class Session:
     def _may_try(self) -> bool:
         """Return whether an additional login uses up nothing, such as a limited secret ID."""
         wrapped = isinstance(self._auth, AppRoleAuth) and self._auth.wrapped
-        return self.logins > 0 and not wrapped
+        return (self.logins > 0 or self.doubted) and not wrapped
 
     def seconds_to_renewal(self) -> float:
         """Return the seconds until the renewal is due; infinity if never."""
@@ -237,8 +251,8 @@ class Session:
         if token is not None:
             self._refused = None
             # After a refusal, test it again at once, which tells that it is over.
-            self._tried_at = float("-inf") if self._doubted else asked
-            self._doubted = False
+            self._tried_at = float("-inf") if self.doubted else asked
+            self.doubted = False
             return token
         error = explain_failed_login(auth, node.address, login, answer)
         if isinstance(error, Denied) and auth.counted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import threading
 from collections.abc import Callable, Collection, Mapping
 from contextlib import redirect_stderr
 from dataclasses import replace
@@ -60,7 +61,10 @@ class Agent:
         self.spool = SimpleNamespace(free=None)
         forever = partial(float, "inf")
         session = SimpleNamespace(
-            seconds_to_renewal=forever, seconds_to_end=forever, left_behind=[]
+            seconds_to_renewal=forever,
+            seconds_to_end=forever,
+            left_behind=[],
+            inherit=lambda before: None,
         )
         self.cluster = SimpleNamespace(
             session=session,
@@ -182,6 +186,58 @@ async def test_a_login_that_would_fail_is_published_until_it_would_not() -> None
             tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("is_tested", [True, False])
+async def test_a_reload_tests_a_login_that_would_fail(*, is_tested: bool) -> None:
+    def refuse() -> bool:
+        raise Denied("permission denied")
+
+    old, new = Gated.idle(), Gated.idle()
+    tested, may_end = threading.Event(), threading.Event()
+
+    def test() -> bool:
+        tested.set()
+        return may_end.wait(20)
+
+    old.cluster.try_login = refuse
+    old.cluster.session.seconds_to_renewal = partial(float, "0.01")
+    new.cluster.is_login_check_due, new.cluster.try_login = is_tested, test
+    async with Loop(old, board=(board := published())) as loop:
+        await loop.comes(lambda: board.read().clusters[0].login_failing)
+        loop.change(new)
+        if is_tested:
+            await loop.comes(tested.is_set)
+            assert board.read().clusters[0].login_failing, "it is not known yet"
+            may_end.set()
+        await loop.says("Resolved: A new login would fail: permission denied")
+        assert not board.read().clusters[0].login_failing
+
+
+async def test_an_old_login_that_is_refused_after_a_reload_says_nothing() -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def refuse() -> bool:
+        began.set()
+        may_end.wait(20)
+        raise Denied("permission denied")
+
+    old, new = Gated.idle(), Gated.idle()
+    old.cluster.try_login = refuse
+    old.cluster.session.seconds_to_renewal = partial(float, "0.01")
+    async with Loop(old, board=(board := published())) as loop:
+        await loop.comes(began.is_set)
+        loop.change(new)
+        await loop.says("The new configuration is in force.")
+        may_end.set()
+        await loop.settles()
+    assert not board.read().clusters[0].login_failing
+    assert "permission denied" not in loop.said.getvalue()
+
+
+def published() -> StatusBoard:
+    now = datetime.now(UTC)
+    return StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
+
+
 async def test_tokens_that_cannot_be_revoked_are_told_once() -> None:
     agent = Agent()
     agent.cluster.session.left_behind = ["the server does not let the agent revoke its token"]
@@ -295,12 +351,13 @@ class Loop:
         agent: Any,
         every: timedelta = timedelta(hours=1),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        board: StatusBoard | None = None,
     ) -> None:
         self.said = io.StringIO()
         self.every = every
         self.ended = anyio.Event()
         with redirect_stderr(self.said):
-            self.loop = ClusterLoop(self.service(agent), Notifier({}), clock=clock)
+            self.loop = ClusterLoop(self.service(agent), Notifier({}), clock=clock, board=board)
 
     def service(self, agent: Any) -> ClusterService:
         return ClusterService(agent, ScheduleSpec(Every(self.every)), configure("text", "info"))

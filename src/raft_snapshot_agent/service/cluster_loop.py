@@ -35,6 +35,9 @@ from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.runs import Runs
 from raft_snapshot_agent.vault.leader import Cluster
 
+_LOOK_EVERY = timedelta(minutes=5)
+"""Time between two looks at the storages whether a drill by hand ended a failure."""
+
 
 class ClusterLoop:
     """Takes snapshots of one cluster on schedule."""
@@ -134,7 +137,7 @@ class ClusterLoop:
         self._publisher.plan(state)
         while True:
             RUN.set("")
-            match await self._events.next(state.next_due):
+            match await self._events.next(self._find_moment(state)):
                 case Retire():
                     return
                 case Reload(service):
@@ -150,6 +153,12 @@ class ClusterLoop:
                 case Due():
                     state = await self._runs.serve_due(state)
             self._publisher.plan(state)
+
+    def _find_moment(self, state: ScheduleState) -> datetime:
+        """Return when there is something to do unless an event comes first."""
+        if not self._publisher.lacks_drill:
+            return state.next_due
+        return min(state.next_due, self._clock() + _LOOK_EVERY)
 
     async def _switch_to(self, service: ClusterService) -> None:
         old, self._runs.service = self._runs.service, service

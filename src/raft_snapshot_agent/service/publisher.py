@@ -134,6 +134,12 @@ class StatusPublisher:
         """Publish that another agent stored what this agent could not."""
         self._publish(lambda status: status.left())
 
+    @property
+    def lacks_drill(self) -> bool:
+        """Whether a drill by hand may end a failure, and no scheduled ones look for that."""
+        status = self._board.find(self.service.name)
+        return self.service.drills is None and status is not None and status.lacks_drill
+
     def login(self, refused: str) -> None:
         """Publish why a new login would fail; empty: it would not."""
         self._publish(lambda status: replace(status, login_failing=refused))

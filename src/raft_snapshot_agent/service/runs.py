@@ -182,8 +182,8 @@ class Runs:
 
     async def _look_again(self, state: ScheduleState) -> ScheduleState:
         """Skip what the storages already have, from any agent."""
-        last, began = self._last, self._clock()
-        if not (last.in_doubt or last.owing or state.looked_at_again(began)):
+        last, again = self._last, state.looked_at_again(self._clock())
+        if not (last.in_doubt or last.owing or again or self._publisher.lacks_drill):
             return state
         taken, now = await self._list_taken(), self._clock()
         private = self.service.agent.private

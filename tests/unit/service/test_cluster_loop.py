@@ -23,12 +23,15 @@ from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.schedules import timetable
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state import freshness
+from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Report, StorageResult
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
+from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader, Unreachable
 from raft_snapshot_agent.lease.holder import Lease
@@ -233,6 +236,9 @@ async def test_an_old_login_that_is_refused_after_a_reload_says_nothing() -> Non
     assert "permission denied" not in loop.said.getvalue()
 
 
+STORAGES = (StorageStatus("disk", "local"), StorageStatus("s3", "s3"))
+
+
 def published() -> StatusBoard:
     now = datetime.now(UTC)
     return StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
@@ -393,6 +399,24 @@ class Loop:
         before = -1
         while before != (before := len(self.said.getvalue())):  # noqa: ASYNC110 - likewise
             await anyio.sleep(0.1)
+
+
+async def test_a_drill_by_hand_that_passes_ends_a_failure_without_a_schedule_of_drills(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "raft_snapshot_agent.service.cluster_loop._LOOK_EVERY", timedelta(seconds=0.1)
+    )
+    agent, now = Gated.idle(), datetime.now(UTC)
+    failed = DrillStatus("a.snap", False, now - timedelta(days=1), reason="no key")
+    board = published()
+    board.change("", lambda status: replace(status, storages=STORAGES, drill=failed))
+    async with Loop(agent, board=board) as loop:
+        await loop.says("Next snapshot at")
+        note = DrillNote("a.snap", True, now.isoformat(), 9.0)
+        agent.surveys["s3"] = replace(Survey.of([], now), drill=note)
+        await loop.comes(lambda: (drill := board.read().clusters[0].drill) and drill.passed)
+    assert agent.runs == 0
 
 
 async def test_signals_during_a_snapshot_are_one_more_snapshot() -> None:

@@ -15,6 +15,13 @@ from raft_snapshot_agent.observe.logs import Level, Log
 _SKIPS = "Not running on leader node, skipping."
 """The original agent's exact sentence, because operators search for it."""
 
+_OF_STORAGES = {
+    "put": LogEvent.SNAPSHOT_NOT_STORED,
+    "warning": LogEvent.STORAGE_WARNING,
+    "alarm": LogEvent.RETENTION_SUSPENDED,
+}
+"""The conditions of each storage, by place."""
+
 
 class Journal:
     """The log of one cluster's runs."""
@@ -60,6 +67,11 @@ class Journal:
     def arrived(self, storage: str, now: datetime) -> None:
         """Log that a storage no longer fails, as it shows the snapshot after all."""
         self._tell((storage, "put"), [], now, "error", LogEvent.SNAPSHOT_NOT_STORED)
+
+    def drop(self, storage: str, now: datetime) -> None:
+        """Log that the conditions of a storage have ended, as it is no longer configured."""
+        for place, fact in _OF_STORAGES.items():
+            self._tell((storage, place), [], now, "error", fact)
 
     def left(self, now: datetime) -> None:
         """Log that a failure has ended, as another agent stored the snapshot."""

@@ -165,6 +165,10 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes = Changes()
         self._journal.adopt(service.log, seed=service.seed)
+        left = {one.name for one in service.agent.destinations}
+        for storage in old.agent.destinations:
+            if storage.name not in left:
+                self._journal.drop(storage.name, self._clock())
         self._inherit_login(old.agent.cluster, service.agent.cluster)
         self._pause.cancel()
         try:

@@ -314,6 +314,20 @@ async def test_a_snapshot_that_is_there_after_all_ends_the_failure_of_its_storag
     assert "Resolved: Could not store the snapshot in s3: no" in said.getvalue()
 
 
+async def test_what_was_wrong_with_a_storage_ends_when_it_is_removed() -> None:
+    async with Loop(Refused()) as loop:
+        await loop.says("Could not store the snapshot in s3: no")
+        new = Gated.idle()
+        loop.change(new)
+        await loop.says("The new configuration is in force.")
+        assert "Resolved" not in loop.said.getvalue()
+        other = Gated.idle()
+        other.destinations = other.destinations[:1]
+        del other.held["s3"]
+        loop.change(other)
+        await loop.says("Resolved: Could not store the snapshot in s3: no")
+
+
 class Gated(Agent):
     """An agent whose runs last until the test lets them end."""
 

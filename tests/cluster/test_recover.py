@@ -49,6 +49,7 @@ from raft_snapshot_agent.restore.recovery import (
     Live,
     Present,
     build_body,
+    list_not_taken,
     read_present,
     recover_data,
     select_data,
@@ -406,10 +407,30 @@ def test_roles_that_still_exist_become_what_they_were(
         now = read_present(live, role)
         write(live, now, select_data(found, now, None))
 
+        assert list_not_taken(live, now.place, found.data) == []
         again = recover_data(copy, role).data
         assert {name: value or None for name, value in again.items()} == {
             name: value or None for name, value in found.data.items()
         }
+
+
+async def test_what_a_server_does_not_take_of_a_role_is_told(
+    live: Live, bao: OpenBaoCluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    role = f"auth/token/roles/r-{secrets.token_hex(3)}"
+    bao.api("POST", role, {"allowed_policies": ["default"]})
+    now = read_present(live, role)
+    data = {**(now.data or {}), "token_num_uses": 3}
+
+    await write_each([Step(now, data)], live)
+    await write_each([Step(now, data | {"of_a_later_server": "x"})], live)
+
+    *written, warning = capsys.readouterr().err.splitlines()
+    assert written == [f"Written: {role}"] * 2
+    assert warning == (
+        f"warning: {role}: the server took not all of it, and shows other values of"
+        " of_a_later_server"
+    )
 
 
 @pytest.mark.usefixtures("approle")

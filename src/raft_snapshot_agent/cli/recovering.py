@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_drill
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import spool_folder
-from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure
+from raft_snapshot_agent.errors import AgentError, ConfigError, PartialFailure, ServerError
 from raft_snapshot_agent.restore import recovery
 from raft_snapshot_agent.restore.browse import list_all_below, list_below
 from raft_snapshot_agent.restore.field_changes import differs
@@ -185,6 +185,18 @@ async def write_each(steps: Sequence[Step], live: Live) -> None:
             told += f"; not tried: {', '.join(left)}" if left else ""
             raise PartialFailure(told, hint=error.hint) from error
         output.talk(f"Written: {written}")
+        with suppress(ServerError):  # it is written, and the next one is to be
+            await _warn_of_rest(live, step)
+
+
+async def _warn_of_rest(live: Live, step: Step) -> None:
+    place = step.now.place
+    names = await in_thread(partial(recovery.list_not_taken, live, place, step.data))
+    if names:
+        output.warn(
+            f"{place.path}: the server took not all of it, and shows other values of"
+            f" {', '.join(names)}"
+        )
 
 
 def _check(wish: RecoverWish) -> None:

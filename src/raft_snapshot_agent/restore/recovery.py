@@ -12,6 +12,7 @@ from typing import Any
 
 from raft_snapshot_agent.errors import ConfigError, Denied, NothingThere, ServerError
 from raft_snapshot_agent.restore.browse import find_nearest
+from raft_snapshot_agent.restore.field_changes import compare_fields
 from raft_snapshot_agent.restore.living_copy import (
     Place,
     Query,
@@ -236,6 +237,18 @@ def write(live: Server, now: Present, data: Mapping[str, Any]) -> str:
     told = answer.document.get("data") if isinstance(answer.document, dict) else None
     version = told.get("version") if isinstance(told, dict) else None
     return f"{now.place.path} (version {version})" if version else now.place.path
+
+
+def list_not_taken(live: Live, place: Place, data: Mapping[str, Any]) -> list[str]:
+    """List the fields of a role or policy just written that the server shows otherwise.
+
+    A server ignores what it does not know, and may leave what it is told to remove.
+    """
+    if place.kind == "kv":
+        return []
+    changes = compare_fields(read_present(live, place.path).data, data)
+    differing = [one for one in changes if (one.now or None) != (one.then or None)]
+    return [one.name for one in differing if one.name != "role_id"]  # its write is answered
 
 
 def build_body(now: Present, data: Mapping[str, Any]) -> Mapping[str, Any]:

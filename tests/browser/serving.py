@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
-from urllib.error import HTTPError
 from urllib.request import urlopen
 
 from anyio.from_thread import start_blocking_portal
@@ -38,24 +38,32 @@ def site(status: AgentStatus) -> Iterator[Site]:
 
 
 @contextmanager
-def below(address: str, path: str) -> Iterator[str]:
+def below(address: str, path: str, passes: Callable[[str], bool] = lambda _: True) -> Iterator[str]:
     """Serve a site below a path of a proxy, and nothing else there; return the address.
 
     Arguments:
         address: The site's.
         path: With a slash at both ends.
+        passes: Whether what is at an address is passed on now; else the proxy hangs.
     """
+    ends = Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if not self.path.startswith(path):
                 self.send_error(404)
                 return
-            with suppress(HTTPError, OSError), urlopen(address + self.path[len(path) :]) as answer:
+            with (
+                suppress(HTTPException, OSError),
+                urlopen(address + self.path[len(path) :]) as answer,
+            ):
                 self.send_response(answer.status)
                 self.send_header("Content-Type", answer.headers["Content-Type"])
                 self.end_headers()
                 while piece := answer.read1():
+                    if not passes(self.path):
+                        ends.wait()
+                        return
                     self.wfile.write(piece)
 
         def log_message(self, *_: object) -> None:
@@ -68,6 +76,7 @@ def below(address: str, path: str) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_port}{path}"
     finally:
+        ends.set()
         server.shutdown()
         server.server_close()
         thread.join(10)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 import pytest
 from tests.browser.chromium import Browser, chromium, needs_chromium
@@ -18,6 +19,8 @@ pytestmark = [pytest.mark.soak, needs_chromium]
 
 AXE = Path(__file__).parents[2] / ".venv/axe/node_modules/axe-core/axe.min.js"
 TEXT = "return document.body.innerText"
+LIVE = "return document.getElementById('live').textContent"
+LATER = "const now = performance.now(); performance.now = () => now + 41000"
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,48 @@ def test_one_whose_agent_is_gone_says_that_it_is_not_live(browser: Browser) -> N
         browser.open(web.address)
         until(lambda: "live" in browser.run(TEXT), "it is live", within=60)
     until(lambda: "not live" in browser.run(TEXT), "it says so", within=60)
+
+
+def test_one_whose_agent_hangs_says_so_and_is_live_again(browser: Browser) -> None:
+    hangs = Event()
+    with (
+        site(agent()) as web,
+        below(web.address, "/", passes=lambda _: not hangs.is_set()) as address,
+    ):
+        browser.open(address)
+        until(lambda: browser.run(LIVE) == "live", "it is live", within=60)
+        hangs.set()
+        browser.run(LATER)
+        until(lambda: "not live" in browser.run(LIVE), "it says so", within=60)
+        hangs.clear()
+        browser.run(LATER)
+        until(lambda: browser.run(LIVE) == "live", "it is live again", within=60)
+
+
+def test_where_a_proxy_holds_events_back_it_loads_itself_anew_while_it_is_seen(
+    browser: Browser,
+) -> None:
+    bad = OngoingFailure("connection refused", NOW)
+    hidden = (
+        "window.away = true; window.looks = 0; Object.defineProperty(document, 'hidden',"
+        " {get: () => { window.looks += 1; return window.away; }})"
+    )
+    with (
+        site(agent()) as web,
+        below(web.address, "/backup/", passes=lambda path: "events" not in path) as address,
+    ):
+        browser.open(address)
+        web.change("", lambda one: replace(one, storages=(storage("s3", "s3", failing=bad),)))
+        browser.run(hidden)
+        browser.requests()
+        browser.run(LATER)
+        until(lambda: browser.run("return window.looks") > 2, "it looks around", within=60)
+        assert browser.requests() == []
+        browser.run("window.away = false; document.dispatchEvent(new Event('visibilitychange'))")
+        until(lambda: "connection refused" in browser.run(TEXT), "it is seen", within=60)
+        assert browser.run(LIVE).startswith("updated every 40s")
+        (page,) = [one for one in browser.requests() if one == address]
+        assert page
 
 
 def test_500_clusters_are_filtered_by_keyboard(browser: Browser) -> None:

@@ -115,7 +115,9 @@ class Api:
 
     async def events(self, _: Request) -> Response:
         """Answer `/api/v1/events` until the client disconnects."""
-        return StreamingResponse(self._tell_changes(), media_type="text/event-stream")
+        # nginx would hold events back until its buffer is full
+        unbuffered = {"x-accel-buffering": "no"}
+        return StreamingResponse(self._tell_changes(), 200, unbuffered, "text/event-stream")
 
     async def openapi(self, _: Request) -> Response:
         """Answer `/api/v1/openapi.json`."""

@@ -49,6 +49,8 @@ async def test_a_change_is_told_to_who_listens(monkeypatch: pytest.MonkeyPatch) 
         reader, writer = await asyncio.open_connection("127.0.0.1", web.port)
         writer.write(b"GET /api/v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         async with asyncio.timeout(WITHIN):
+            # or nginx holds the events back
+            await reader.readuntil(b"x-accel-buffering: no\r\n")
             await reader.readuntil(b'data: {"version": 0}')
             web.board.change("", lambda one: replace(one, node="https://vault-2:8200"))
             await reader.readuntil(b'data: {"version": 1}')

@@ -4,7 +4,9 @@
   const parts = (from) => [...from.querySelectorAll("[data-part]")];
   const order = (from) => parts(from).map((one) => one.id).join(" ");
   const late = new Set();  // parts that could not be replaced, as somebody chooses in them
+  const silence = 40;  // seconds without an event: the agent sends one every 15
   let busy = false, again = false, kept = document.cloneNode(true), ahead = 0;
+  let events, heard = false, watched = performance.now();
 
   // The agent's clock counts, not this one's.
   const set = () => { ahead = Date.parse(document.querySelector("#about time").dateTime) - Date.now(); };
@@ -51,15 +53,32 @@
     if (busy) { again = true; return; }
     busy = true;
     try {
-      const answer = await fetch(location.href, {cache: "no-store"});
+      const answer = await fetch(location.href, {cache: "no-store", signal: AbortSignal.timeout(20000)});
       if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
       show(new DOMParser().parseFromString(await answer.text(), "text/html"));
-      say("live", false);
+      say(heard ? "live" : `updated every ${silence}s: no events arrive, a proxy may hold them back`, false);
     } catch (error) {
       say("not live: the agent does not answer; what is shown may be old", true);
     }
     busy = false;
     if (again) { again = false; load(); }
+  };
+
+  const listen = () => {
+    events?.close();
+    events = new EventSource("api/v1/events");
+    events.addEventListener("status", () => { heard = true; watched = performance.now(); load(); });
+    events.addEventListener("error", () => say("not live: connecting again; what is shown may be old", true));
+  };
+
+  // No error comes of events that a proxy holds back, nor of an agent or a network that hangs; and a
+  // browser does not connect again after an answer such as 502. Hidden pages wait until they are seen.
+  const watch = () => {
+    if (document.hidden || performance.now() - watched < silence * 1000) return;
+    watched = performance.now();
+    heard = false;
+    listen();
+    load();
   };
 
   const span = (seconds) => {
@@ -96,10 +115,9 @@
       field.focus();
     }
   });
-  const events = new EventSource("api/v1/events");
-  events.addEventListener("status", load);
-  events.addEventListener("error", () => say("not live: connecting again; what is shown may be old", true));
+  document.addEventListener("visibilitychange", watch);
   set();
-  setInterval(count, 1000);
+  listen();
+  setInterval(() => { count(); watch(); }, 1000);
   count();
 })();

@@ -17,7 +17,7 @@ from raft_snapshot_agent.adopted import reap
 from raft_snapshot_agent.core.alarms.notices import Notice
 from raft_snapshot_agent.errors import ConfigError, NotificationError, reason_of
 from raft_snapshot_agent.host_limits import starting_program
-from raft_snapshot_agent.notify.message import encode, state
+from raft_snapshot_agent.notify.message import encode, event_name, state
 from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.redaction import one_line
 
@@ -96,7 +96,7 @@ def _environment(notice: Notice) -> dict[str, str]:
     """Return the program's environment, without secrets."""
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     locale = {name: value for name, value in os.environ.items() if name.startswith("LC_")}
-    told = {"RAFT_SNAPSHOT_EVENT": notice.event.value, "RAFT_SNAPSHOT_STATE": state(notice)}
+    told = {"RAFT_SNAPSHOT_EVENT": event_name(notice), "RAFT_SNAPSHOT_STATE": state(notice)}
     return {"PATH": _PATH, **passed, **locale, **told}
 
 

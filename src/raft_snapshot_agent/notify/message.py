@@ -37,9 +37,14 @@ _WORDS: Mapping[AlertEvent, str] = {
 }
 
 
-def make_test(at: datetime) -> Notice:
-    """Return the message that `notify test` sends."""
-    note = RunNote(AlertEvent.RECOVERED, "", f"test-{at.timestamp():.6f}", at, _TEST)
+def make_test(at: datetime, cluster: str = "") -> Notice:
+    """Return the message that `notify test` sends.
+
+    Arguments:
+        at: The present time.
+        cluster: Name of the cluster that it is about, for receivers that have one address for each.
+    """
+    note = RunNote(AlertEvent.RECOVERED, cluster, f"test-{at.timestamp():.6f}", at, _TEST)
     return Notice(AlertEvent.RECOVERED, at, run=note)
 
 
@@ -50,12 +55,17 @@ def state(notice: Notice) -> str:
     return "resolved" if notice.is_over else "firing"
 
 
+def event_name(notice: Notice) -> str:
+    """Return the name of the event, as programs get it."""
+    return "test" if is_test(notice) else notice.event.value
+
+
 def document(notice: Notice) -> dict[str, Any]:
     """Return the document sent to webhooks and programs; see docs/notifications.md."""
     return {
         "version": VERSION,
         "id": notice.id,
-        "event": "test" if is_test(notice) else notice.event.value,
+        "event": event_name(notice),
         "state": state(notice),
         "at": moment(notice.at),
         "title": title(notice),

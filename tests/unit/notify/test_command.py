@@ -11,11 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.unit.core.statuses import NOW
 from tests.unit.notify.notices import channel, notice, notifier
 from tests.unit.processes import until
 
 from raft_snapshot_agent.errors import ConfigError, NotificationError
-from raft_snapshot_agent.notify.message import document, encode
+from raft_snapshot_agent.notify.message import document, encode, make_test
 
 SECRET = "a-secret-in-the-environment"
 
@@ -39,6 +40,13 @@ def test_a_program_gets_the_document_on_its_input(tmp_path: Path) -> None:
     assert said == "exit code 0: done failed firing"
     assert json.loads(out.read_text()) == document(notice())
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted((out.name, "told"))
+
+
+def test_a_program_is_told_of_a_test_by_one_word(tmp_path: Path) -> None:
+    path = program(
+        tmp_path, "print(os.environ['RAFT_SNAPSHOT_EVENT'], json.load(sys.stdin)['event'])"
+    )
+    assert channel("exec", command=(path,)).send(make_test(NOW)) == "exit code 0: test test"
 
 
 def test_no_disk_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import anyio
@@ -38,12 +39,11 @@ def test(fleet: LoadedFleet, name: str | None, layout: Format) -> int:
         ConfigError: No notifier is configured, or none is called `name`.
     """
     notifiers = _choose(fleet.first.config.notify, name)
-    notice = make_test(datetime.now(UTC))
+    now = datetime.now(UTC)
     attempts: dict[str, Attempt] = {}
 
     async def one(notifier: AnyNotifier) -> None:
-        courier = Courier(notifier, NoticeMemory())
-        attempts[courier.name] = await courier.send(notice)
+        attempts[notifier.name or notifier.type] = await _test(notifier, fleet.clusters, now)
 
     async def every() -> None:
         async with anyio.create_task_group() as tasks:
@@ -88,6 +88,17 @@ async def tell_once(fleet: LoadedFleet, clusters: tuple[ClusterStatus, ...], log
     file = MemoryFile(memory_folder(fleet), fleet.first.source)
     told = Notifications(lambda: wanted, log, file)
     await told.tell_once(AgentStatus(__version__, now, now, clusters), _PATIENCE)
+
+
+async def _test(notifier: AnyNotifier, clusters: Collection[str], now: datetime) -> Attempt:
+    """Send the test message, or one for each cluster where each has its own check."""
+    courier = Courier(notifier, NoticeMemory())
+    attempt = Attempt()
+    for cluster in (notifier.clusters or clusters) if notifier.per_run else ("",):
+        attempt = await courier.send(make_test(now, cluster))
+        if attempt.error:
+            return replace(attempt, error=": ".join(filter(None, (cluster, attempt.error))))
+    return attempt
 
 
 def _choose(notifiers: Sequence[AnyNotifier], name: str | None) -> Sequence[AnyNotifier]:

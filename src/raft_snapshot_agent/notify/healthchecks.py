@@ -6,9 +6,10 @@ Source: healthchecks.io/docs/http_api, pinging API: `/start`, success without a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
@@ -19,6 +20,8 @@ from raft_snapshot_agent.notify.post import post, resolve_url
 from raft_snapshot_agent.notify.settings import HttpNotifierSettings, RunEvents
 
 _PLACE = "{cluster}"
+_FOREIGN = re.compile(r"[^a-z0-9_-]")
+"""What Healthchecks takes in no name of a check; such an address is not found."""
 _RUNS = UUID("7f2c2f0e-5d0b-4a55-9d0f-6c3f6f0f7a11")
 """Namespace of the UUIDs derived for runs."""
 _SUFFIX = {
@@ -41,6 +44,11 @@ class HealthchecksSettings(HttpNotifierSettings):
     def check(self, clusters: Collection[str]) -> None:
         url = resolve_url(self)
         told = set(self.clusters or clusters)
+        if "" in told and _PLACE in url:
+            raise ConfigError(
+                "{cluster} in url stands for the name of a cluster, and the only one has none",
+                hint="give the url of one check, such as https://hc-ping.com/UUID",
+            )
         if len(told) > 1 and _PLACE not in url:
             raise ConfigError(
                 f"{len(told)} clusters would ping one check, where each hides that another fails",
@@ -49,7 +57,8 @@ class HealthchecksSettings(HttpNotifierSettings):
             )
         if alike := {one for one in told for other in told - {one} if _slug(one) == _slug(other)}:
             raise ConfigError(
-                f"{' and '.join(sorted(alike))} would ping one check, as its name is in lower case",
+                f"{' and '.join(sorted(alike))} would ping one check,"
+                " as the name of one has only a-z, 0-9, _ and -",
                 hint="give each a notifier with clusters: [NAME] and a url of its own",
             )
 
@@ -69,7 +78,7 @@ class Healthchecks:
 def _address(url: str, notice: Notice) -> str:
     run = notice.run
     cluster = "" if run is None else run.cluster
-    parts = urlsplit(url.replace(_PLACE, quote(_slug(cluster), safe="")))
+    parts = urlsplit(url.replace(_PLACE, _slug(cluster)))
     # A test message must report neither a success nor a failure.
     suffix = "/log" if is_test(notice) else _SUFFIX.get(notice.event, "")
     query = "&".join(filter(None, (parts.query, "" if run is None else f"rid={run_uuid(run)}")))
@@ -78,8 +87,8 @@ def _address(url: str, notice: Notice) -> str:
 
 
 def _slug(cluster: str) -> str:
-    """Return the name of a cluster's check; Healthchecks takes no capital letters there."""
-    return cluster.lower()
+    """Return the name of a cluster's check, which has only characters that Healthchecks takes."""
+    return _FOREIGN.sub("-", cluster.lower())
 
 
 def run_uuid(run: RunNote) -> UUID:

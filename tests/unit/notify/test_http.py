@@ -18,6 +18,10 @@ from tests.receiver import Message, Receiver
 from tests.unit.core.statuses import NOW
 from tests.unit.notify.notices import channel, notice, notifier, record, run_notice
 
+from raft_snapshot_agent.cli import notifying
+from raft_snapshot_agent.cli.options import Format
+from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
+from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotificationError
 from raft_snapshot_agent.notify.healthchecks import run_uuid
@@ -88,12 +92,35 @@ def test_a_check_is_pinged_with_the_uuid_of_the_run(
 def test_each_cluster_has_a_check_of_its_own(receiver: Receiver) -> None:
     sender = channel("healthchecks", url=f"{receiver.url}/key/{{cluster}}?create=1")
     sender.send(run_notice(AlertEvent.SUCCESS, cluster="Prod a/b"))
-    assert only(receiver).path.startswith("/key/prod%20a%2Fb?create=1&rid=")
+    assert only(receiver).path.startswith("/key/prod-a-b?create=1&rid=")
+
+
+def test_names_of_checks_are_those_that_healthchecks_takes(receiver: Receiver) -> None:
+    sender = channel("healthchecks", url=f"{receiver.url}/key/{{cluster}}")
+    for name in ("prod.eu", "prod_us", "a-1"):
+        sender.send(run_notice(AlertEvent.SUCCESS, cluster=name))
+    paths = [one.path.partition("?")[0] for one in receiver.messages]
+    assert paths == ["/key/prod-eu", "/key/prod_us", "/key/a-1"]
 
 
 def test_a_test_ping_is_neither_success_nor_failure(receiver: Receiver) -> None:
     channel("healthchecks", url=f"{receiver.url}/u").send(make_test(NOW))
     assert only(receiver).path.startswith("/u/log?")
+
+
+def test_each_clusters_check_is_tested(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = f"{receiver.url}/key/{{cluster}}?create=1"
+    several = (notifier("healthchecks", url=url), notifier("webhook", url=receiver.url))
+    loaded = Loaded(Config().model_copy(update={"notify": several}))
+    fleet = LoadedFleet({"prod.eu": loaded, "test": loaded})
+    assert notifying.test(fleet, None, Format.JSON) == 0
+    paths = sorted(one.path.partition("?")[0] for one in receiver.messages)
+    assert paths == ["/", "/key/prod-eu/log", "/key/test/log"]
+    receiver.status = 404
+    assert notifying.test(fleet, "healthchecks", Format.JSON) == 2
+    assert '"answer": "prod.eu: ' in capsys.readouterr().out
 
 
 def test_the_alertmanager_gets_begin_and_end(receiver: Receiver) -> None:
@@ -274,6 +301,13 @@ def test_several_clusters_do_not_ping_one_check() -> None:
     with pytest.raises(ConfigError, match="Prod and prod would ping one check"):
         notifier("healthchecks", url="https://h/{cluster}").check(["prod", "test", "Prod"])
     notifier("healthchecks", url="https://h/{cluster}", clusters=("a",)).check(["a", "A"])
+    with pytest.raises(ConfigError, match=r"prod-eu and prod\.eu would ping one check"):
+        notifier("healthchecks", url="https://h/{cluster}").check(["prod.eu", "prod-eu"])
+
+
+def test_where_the_only_cluster_has_no_name_nothing_stands_for_it() -> None:
+    with pytest.raises(ConfigError, match="the only one has none"):
+        notifier("healthchecks", url="https://h/{cluster}").check([""])
 
 
 def test_no_secret_is_in_what_is_sent(receiver: Receiver) -> None:

@@ -133,8 +133,9 @@ class Api:
             size += len(part)
             if size > LARGEST_BODY:
                 return Refusal(413, f"a body has at most {LARGEST_BODY} bytes").answer()
-        if not self._take_now(request.query_params.get("cluster")):
-            return Refusal(404, "no cluster has that name").answer()
+        asked = request.query_params.get("cluster")
+        if not self._take_now(asked):
+            return _explain_refusal(self._board.read(), asked).answer()
         return JSONResponse({"accepted": True}, 202)
 
     async def _tell_changes(self) -> AsyncIterator[str]:
@@ -149,6 +150,15 @@ class Api:
 
 def _has(status: AgentStatus, cluster: str) -> bool:
     return any(one.name == cluster for one in status.clusters)
+
+
+def _explain_refusal(status: AgentStatus, asked: str | None) -> Refusal:
+    """Explain why no snapshot is taken of a cluster, or of any."""
+    for one in status.clusters:
+        if one.disabled and asked in (None, one.name):
+            what = f"cluster {one.name} is disabled, its configuration is invalid: {one.disabled}"
+            return Refusal(409, what, "find every fault: raft-snapshot-agent config check")
+    return Refusal(404, "no cluster has that name")
 
 
 def _answer_probe(probe: Probe) -> Response:

@@ -53,7 +53,7 @@ ADDRESSES = (
     Address("/api/v1/openapi.json", "openapi", "This description", {200: "OpenAPI 3.1"}),
     Address("/api/v1/snapshot", "take_snapshot", "Takes a snapshot now",
             {202: "It is taken next", 403: "web.allow_snapshot is off",
-             404: "No cluster has that name"},
+             404: "No cluster has that name", 409: "Its configuration is invalid"},
             {"cluster": "which one; without it all"}, method="POST"),
 )  # fmt: skip
 

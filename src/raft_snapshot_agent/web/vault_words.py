@@ -28,7 +28,7 @@ def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
     return {
         "consecutive_errors": _count_errors(cluster),
         "last_snapshot_end": _time(last.finished_at if last else None),
-        "last_snapshot_error": last.error if last else "",
+        "last_snapshot_error": cluster.disabled or (last.error if last else ""),
         "last_snapshot_start": _time(last.started_at if last else None),
         "last_snapshot_url": _locate_newest(cluster),
         "next_snapshot_start": _time(cluster.next_due),
@@ -38,7 +38,7 @@ def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
 
 
 def _count_errors(cluster: ClusterStatus) -> int:
-    count = 0
+    count = int(cluster.disabled != "")
     for run in reversed(cluster.runs):
         if run.outcome is Outcome.OK:
             break

@@ -137,11 +137,11 @@ async def serve(
 ) -> AsyncIterator[Served]:
     """Serve a status on a free port of loopback."""
     log, asked = Lines(), list[str | None]()
-    names = {one.name for one in (status or agent()).clusters}
+    names = {one.name for one in (status or agent()).clusters if not one.disabled}
 
     def take_now(name: str | None) -> bool:
         asked.append(name)
-        return name is None or name in names
+        return bool(names) if name is None else name in names
 
     told = WebSettings.model_validate({"listen": "127.0.0.1:0", **settings})
     server = WebServer(told, cast("Log", log), take_now=take_now, protocol=protocol, most=most)

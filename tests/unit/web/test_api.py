@@ -11,7 +11,7 @@ import pytest
 from tests.unit.web.serving import WITHIN, serve
 from tests.unit.web.statuses import KINDS, NOW, agent, cluster, many, stored
 
-from raft_snapshot_agent.core.state.status import AgentStatus
+from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.probes import STALE, probe_health, probe_readiness
 from raft_snapshot_agent.web.routes import ADDRESSES
@@ -71,6 +71,21 @@ async def test_a_snapshot_is_taken_only_where_that_is_allowed_and_the_token_is_k
         assert (await web.ask(f"{path}?cluster=prod", "POST", Authorization=BEARER)).status == 202
         assert (await web.ask(f"{path}?cluster=x", "POST", Authorization=BEARER)).status == 404
         assert web.asked == [None, "prod", "x"]
+
+
+async def test_of_a_disabled_cluster_no_snapshot_is_taken_and_the_reason_is_told() -> None:
+    why = "clusters.prod: the secret in env://X is missing"
+    disabled = ClusterStatus("prod", disabled=why)
+    vault = "/v1/sys/storage/raft/snapshot-auto/status/prod"
+    async with serve(agent(disabled), token=TOKEN, allow_snapshot=True) as web:
+        for query in ("", "?cluster=prod"):
+            answer = await web.ask(f"/api/v1/snapshot{query}", "POST", Authorization=BEARER)
+            assert answer.status == 409
+            assert why in answer.json["error"]
+        answer = await web.ask("/api/v1/snapshot?cluster=x", "POST", Authorization=BEARER)
+        assert answer.status == 404
+        data = (await web.ask(vault, Authorization=BEARER)).json["data"]
+        assert (data["last_snapshot_error"], data["consecutive_errors"]) == (why, 1)
 
 
 async def test_a_number_that_is_none_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -85,14 +86,13 @@ def ask_url(url: str) -> Document:
             text = answer.read(_LONGEST, decode_content=False)
     except urllib3.exceptions.HTTPError as error:
         why = f"cannot ask {address}: {innermost(error)}"
-        raise Unreachable(why, hint="check that the daemon runs with `web`") from error
+        raise Unreachable(why, hint=_advise(error)) from error
     if answer.status in {401, 403}:
         raise AgentError(f"{address} asks for a token", hint=f"set {TOKEN} to `web.token`")
     try:
         return _read(text)
     except ValueError as error:
-        why = f"{address} answers {answer.status} instead of a status document"
-        raise AgentError(why, hint="give the address of the agent's page") from error
+        raise _explain_answer(address, answer.status, text) from error
 
 
 def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
@@ -125,6 +125,24 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
         for name, found in storages.items()
     )
     return document(AgentStatus(__version__, now, now, clusters, fleet.first.source))
+
+
+def _advise(error: Exception) -> str:
+    """Return what to try if there is no answer."""
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in error.args):
+        return "if its CA is not one of the system's, set SSL_CERT_FILE to the CA's PEM file"
+    return "check that the daemon runs with `web`"
+
+
+def _explain_answer(address: str, status: int, text: bytes) -> AgentError:
+    """Explain an answer that is no status document: with the agent's own words, if it has any."""
+    with suppress(ValueError, RecursionError):
+        told = read_json(text)
+        if isinstance(told, dict) and isinstance(told.get("error"), str):
+            why = f"{address} answers {status}: {told['error']}"
+            return AgentError(why, hint=str(told.get("hint", "")))
+    why = f"{address} answers {status} instead of a status document"
+    return AgentError(why, hint="give the address of the agent's page")
 
 
 def _read(text: bytes) -> Document:

@@ -95,6 +95,14 @@ def test_a_wrapped_secret_id_is_unwrapped_once_and_kept_for_later_logins(role: R
     assert role.server.asked() == [SNAPSHOT, REVOCATION, VALIDITY, LOGIN, SNAPSHOT]
 
 
+def test_an_unwrapped_secret_id_outlives_the_settings_that_a_reload_replaces(role: Role) -> None:
+    role.hand_out(wrapped=True)
+    assert role.use(role.session(wrapped=True))
+    role.server.asked()
+    assert role.use(role.session(wrapped=True))
+    assert role.server.asked() == [LOGIN, SNAPSHOT]
+
+
 def test_a_new_wrapping_token_in_the_file_is_unwrapped_when_the_old_secret_id_ends(
     role: Role,
 ) -> None:

@@ -17,7 +17,7 @@ from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
 from raft_snapshot_agent.servers.process import ServerProcess, until
 from raft_snapshot_agent.service.login import try_login
-from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
+from raft_snapshot_agent.vault.auth.approle import AppRoleAuth, keep_unwrapped
 from raft_snapshot_agent.vault.auth.token import TokenAuth
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.leader import Cluster
@@ -290,7 +290,9 @@ def test_a_login_of_its_own_ends_the_doubt_at_once(server: Server, clock: Clock)
 
 def test_what_a_login_would_use_up_is_not_tried(server: Server, clock: Clock) -> None:
     wrapped = server.role().model_copy(update={"wrapped": True})
-    wrapped._unwrapped[wrapped.secret_id.resolve()] = wrapped.secret_id.resolve()  # type: ignore[union-attr]
+    assert wrapped.secret_id
+    secret_id = wrapped.secret_id.resolve()
+    keep_unwrapped(secret_id, secret_id)
     given = TokenAuth(method="token", token=Secret(server.bao.root_token))
     for auth in (wrapped, given):
         session = begun(server, clock, auth)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.command import call
+from tests.cluster.recording import recorded
 from tests.faults.site import AGENT, Running, Site
 from tests.lying import LyingProxy, times
 
@@ -63,6 +64,25 @@ def test_a_new_configuration_takes_effect_again_and_again(site: Site) -> None:
         said = stop(daemon)
     assert said.count("The new configuration is in force.") == 5
     assert len(site.files()) == 2
+
+
+def test_an_unwrapped_secret_id_outlives_reloads(site: Site, bao: OpenBaoCluster) -> None:
+    wrapped = site.root / "wrapped"
+    with recorded(bao) as server:
+        secret_id = server.wrapped("auth/approle/role/snapshot/secret-id").resolve()
+    wrapped.write_text(secret_id)
+    site.vault["auth"] |= {"secret_id": f"file://{wrapped}", "wrapped": True}
+    with site.command("run") as daemon:
+        daemon.says("Successfully created local snapshot")
+        hang_up(daemon)
+        daemon.says("Reloaded the configuration: unchanged.")
+        with (site.root / "agent.yaml").open("a") as file:
+            file.write("# a comment\n")
+        until(lambda: daemon.said.count("unchanged.") == 2, "nothing has changed", within=90)
+        folder = other_folder(site, "another")
+        hang_up(daemon)
+        daemon.says(f"Successfully created local snapshot to {folder}")
+        assert "failed" not in stop(daemon)
 
 
 def test_a_changed_file_is_noticed_without_a_signal(site: Site) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,12 @@ from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.fields import Settings
+from raft_snapshot_agent.lease import LEASES
+from raft_snapshot_agent.notify import NOTIFIERS
 from raft_snapshot_agent.service.daemon import ActiveConfig
+from raft_snapshot_agent.storage import STORAGES
+from raft_snapshot_agent.vault.auth import LOGINS
 
 
 class Site:
@@ -92,6 +97,33 @@ def test_only_what_a_changed_cluster_needs_is_replaced(site: Site) -> None:
     del site.clusters["athens"]
     site.write()
     assert site.load() == {name: after[name] for name in ("berlin", "paris")}
+
+
+@pytest.mark.parametrize("name", LOGINS)
+def test_a_login_that_is_read_again_is_equal(site: Site, name: str) -> None:
+    special: dict[str, dict[str, Any]] = {
+        "approle": {"secret_id": "t", "wrapped": True},
+        "aws": {"type": "ec2"},
+    }
+    fields = LOGINS[name].model_fields.items()
+    required = {key for key, field in fields if field.is_required()}
+    auth = dict.fromkeys(required, "t") | {"method": name} | special.get(name, {})
+    site.clusters["paris"]["vault"]["auth"] = auth
+    site.write()
+    before = site.load()
+    assert site.load() == before
+
+
+def test_no_settings_have_private_attributes() -> None:
+    kinds = [*LOGINS.values(), *STORAGES.values(), *NOTIFIERS.values(), *LEASES.values()]
+    parts = [*kinds, *_list_subclasses(Settings)]
+    assert not [one for one in parts if one.__private_attributes__]
+
+
+def _list_subclasses(kind: type[Settings]) -> Iterator[type[Settings]]:
+    for one in kind.__subclasses__():
+        yield one
+        yield from _list_subclasses(one)
 
 
 @pytest.mark.parametrize(

@@ -140,11 +140,14 @@ def test_ec2_shows_its_identity_with_the_same_nonce_each_time(cloud: Voucher) ->
         f"{_INSTANCE}/pkcs7": (200, b"MIIa\nMIIb\n"),
     }
     method = auth("aws", role="agent", type="ec2", mount="ec2")
-    first, second = logged_in(method), logged_in(method)
-    assert first == second
+    reloaded = auth("aws", role="agent", type="ec2", mount="ec2/")
+    first, second, third = logged_in(method), logged_in(method), logged_in(reloaded)
+    assert first == second == third
     assert first.path == "auth/ec2/login"
     assert first.body == {"role": "agent", "pkcs7": "MIIaMIIb", "nonce": first.body["nonce"]}
     assert len(first.body["nonce"]) == 32
+    other = logged_in(auth("aws", role="agent", type="ec2", mount="other"))
+    assert other.body["nonce"] != first.body["nonce"]
     assert cloud.lines[:2] == ["PUT /latest/api/token", f"GET {_INSTANCE}/pkcs7"]
     assert cloud.asked[0].headers["x-aws-ec2-metadata-token-ttl-seconds"] == "60"
     assert cloud.asked[1].headers["x-aws-ec2-metadata-token"] == "imds-token"

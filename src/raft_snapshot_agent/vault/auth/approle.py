@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import ClassVar, Literal, Self
 
-from pydantic import PrivateAttr, ValidationInfo, field_validator, model_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from raft_snapshot_agent.errors import Denied, ServerError
 from raft_snapshot_agent.fields import Settings
@@ -16,6 +16,14 @@ from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.answers import Answer
 from raft_snapshot_agent.vault.auth.base import Ask, Login, Mount, login_path
+
+_MOST = 10_000
+"""Most secret IDs kept: each new wrapping token adds one as long as the process runs."""
+_unwrapped: dict[str, str] = {}
+"""The secret IDs by their wrapping tokens, the last used at the end.
+
+They belong to the process: a wrapping token works once, and a reload reads the settings anew.
+"""
 
 
 class AppRoleAuth(Settings):
@@ -33,8 +41,6 @@ class AppRoleAuth(Settings):
     """Like a user name, unless it is the only credential."""
     wrapped: bool = False
     """Whether `secret_id` is a wrapping token, which is unwrapped once."""
-    _unwrapped: dict[str, str] = PrivateAttr(default_factory=dict)
-    """The last wrapping token and its secret ID."""
 
     @field_validator("role_id")
     @classmethod
@@ -52,10 +58,8 @@ class AppRoleAuth(Settings):
         if not self.wrapped or self.secret_id is None:
             return
         wrapping = self.secret_id.resolve()
-        if wrapping not in self._unwrapped:
-            secret_id = unwrapped_secret_id(ask, wrapping, self.mount.strip("/"))
-            self._unwrapped.clear()
-            self._unwrapped[wrapping] = secret_id
+        if wrapping not in _unwrapped:
+            keep_unwrapped(wrapping, unwrapped_secret_id(ask, wrapping, self.mount.strip("/")))
 
     def inspect(self, ask: Ask) -> None:
         """Check, without using it up, that the wrapping token is valid and from this mount.
@@ -70,9 +74,22 @@ class AppRoleAuth(Settings):
     def login(self) -> Login:
         body = {"role_id": self.role_id.resolve()}
         if self.secret_id is not None:
-            secret_id = self.secret_id.resolve()
-            body["secret_id"] = self._unwrapped.get(secret_id, secret_id)
+            body["secret_id"] = self._find_secret_id(self.secret_id.resolve())
         return Login(login_path(self.mount), body)
+
+    def _find_secret_id(self, given: str) -> str:
+        if not self.wrapped or given not in _unwrapped:
+            return given
+        keep_unwrapped(given, secret_id := _unwrapped[given])
+        return secret_id
+
+
+def keep_unwrapped(wrapping: str, secret_id: str) -> None:
+    """Keep a secret ID until the process ends, or thousands of others were used since."""
+    _unwrapped.pop(wrapping, None)
+    _unwrapped[wrapping] = secret_id
+    if len(_unwrapped) > _MOST:
+        del _unwrapped[next(iter(_unwrapped))]
 
 
 def unwrapped_secret_id(ask: Ask, wrapping: str, mount: str) -> str:

@@ -13,8 +13,6 @@ import secrets
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import PrivateAttr
-
 from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.fields import Settings, require_extra
 from raft_snapshot_agent.network.library import decide_for_botocore
@@ -41,6 +39,12 @@ _INSTANCE = CloudIdentity(
     "type ec2 is for EC2 instances with IMDSv2; in a container its hop limit must be 2",
 )
 
+_nonces: dict[str, str] = {}
+"""The nonces that were drawn, by mount, which knows one for each instance, whatever its role.
+
+They belong to the process: the server refuses another one, and a reload reads the settings anew.
+"""
+
 
 class AwsAuth(Settings):
     """Login with a signed STS request, or with the identity of an EC2 instance."""
@@ -63,7 +67,6 @@ class AwsAuth(Settings):
     """For `ec2`: nonce, the same at each login of this instance, also after a restart."""
     signature: Literal["pkcs7", "rsa2048", "identity"] = "pkcs7"
     """For `ec2`: signature type of the instance's identity document."""
-    _nonce: str = PrivateAttr(default_factory=lambda: secrets.token_hex(16))
 
     def check(self) -> None:
         if self.type == "iam":
@@ -89,11 +92,16 @@ class AwsAuth(Settings):
         }
 
     def _instance(self) -> dict[str, str]:
-        nonce = self._nonce if self.nonce is None else self.nonce.resolve()
+        nonce = _find_nonce(self.mount) if self.nonce is None else self.nonce.resolve()
         if self.signature != "identity":
             return {"pkcs7": "".join(_identity(self.signature).split()), "nonce": nonce}
         signature = "".join(_identity("signature").split())
         return {"identity": _b64(_identity("document")), "signature": signature, "nonce": nonce}
+
+
+def _find_nonce(mount: str) -> str:
+    """Return the nonce that this process has drawn for a mount."""
+    return _nonces.setdefault(mount.strip("/"), secrets.token_hex(16))
 
 
 def _sts(region: str | None) -> str:

@@ -157,7 +157,7 @@ def refusal(answer: Answer, address: str, path: str, right: str = "read") -> Ser
             hint="configure the agent for the primary cluster; if this one is promoted, snapshots"
             " work without a change",
         )
-    return ServerError(says, hint=_advice(answer))
+    return ServerError(says, hint=_advice(answer, path))
 
 
 def _explain_denied(answer: Answer, path: str, right: str) -> str:
@@ -172,17 +172,21 @@ def _explain_denied(answer: Answer, path: str, right: str) -> str:
     )
 
 
-def _advise_redirected(location: str) -> str:
-    target = one_line(location.partition("?")[0].partition("/v1/")[0], _LONGEST)
-    if location and "://" not in target:
-        return f"likely something before the server answers: it redirects to {target}"
-    return f"write the address it redirects to{f': {target}' if target else ''}"
+def _advise_redirected(location: str, path: str) -> str:
+    """Name the address to configure only if it is a server's, as the login would be sent there."""
+    target = re.split(r"[?#]", location)[0]
+    address = target.removesuffix(f"/v1/{path}")
+    if location and (address == target or "://" not in address):
+        where = one_line(target, _LONGEST)
+        return f"likely something before the server answers: it redirects to {where}"
+    shown = one_line(address, _LONGEST)
+    return f"write the address it redirects to{f': {shown}' if shown else ''}"
 
 
-def _advice(answer: Answer) -> str:
+def _advice(answer: Answer, path: str) -> str:
     match answer.status:
         case 301 | 302 | 307 | 308:
-            return _advise_redirected(answer.location)
+            return _advise_redirected(answer.location, path)
         case 400 if "HTTP request to an HTTPS server" in answer.errors:
             return "write the address with https://"
         case 400 if "namespace" in answer.errors:

@@ -241,6 +241,18 @@ def test_a_token_of_two_uses_can_still_save(server: Server, doctor: Doctor, tmp_
     assert call("save", "-c", tmp_path / "config.json").code == 0
 
 
+def test_a_token_whose_last_use_is_spent_fails(server: Server, doctor: Doctor) -> None:
+    made = {"policies": ["snapshot"], "num_uses": 1}
+    token = server.bao.api("POST", "auth/token/create", made)["auth"]["client_token"]
+    ending = doctor("--format", "json", auth={"method": "token", "token": token})
+    assert ending.code == 2
+    assert status(ending, "token") == (
+        "failure",
+        "the token had one use left, which looking it up has taken: it is used up",
+        "give one without a limit of its uses: each snapshot takes one",
+    )
+
+
 def test_a_given_token_that_nobody_renews_is_warned_of(
     server: Server, doctor: Doctor, tmp_path: Path
 ) -> None:
@@ -291,6 +303,12 @@ def test_a_namespace_is_warned_of(server: Server, doctor: Doctor) -> None:
     how, what, advice = status(ending, "namespace")
     assert (how, advice) == ("warning", "leave vault.namespace out")
     assert "team" in what
+
+
+def test_the_root_namespace_by_its_name_is_none_to_warn_of(server: Server, doctor: Doctor) -> None:
+    ending = doctor("--format", "json", auth=approle_of(server), namespace="root")
+    assert ending.code == 0
+    assert "namespace" not in {one["check"] for one in ending.document}
 
 
 def test_a_missing_folder_is_told_and_not_made(

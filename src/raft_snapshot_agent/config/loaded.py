@@ -157,7 +157,7 @@ def variable_notes(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 def namespace_notes(config: Config) -> tuple[str, ...]:
     """Say what does not work in a namespace, where one is configured."""
-    if config.vault.namespace in (None, "", "root", "/"):
+    if config.vault.in_root:
         return ()
     what = "a token made in a namespace cannot take snapshots, which are the root namespace's"
     return (f"vault.namespace is {config.vault.namespace}: {what}",)

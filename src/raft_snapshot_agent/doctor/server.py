@@ -32,6 +32,9 @@ from raft_snapshot_agent.vault.exposure import proxy_to
 from raft_snapshot_agent.vault.hosts import is_local
 from raft_snapshot_agent.vault.token import in_namespace
 
+_USED_UP = -1
+"""What the server says of a token's uses when a request has taken the last."""
+
 
 async def tls(context: CheckContext) -> list[CheckResult]:
     """Check which connections use TLS; only an answer proves that the certificate is valid."""
@@ -126,10 +129,10 @@ async def leader(context: CheckContext) -> list[CheckResult]:
 
 async def namespace(context: CheckContext) -> list[CheckResult]:
     """Warn of a login in a namespace, whose tokens cannot read snapshots."""
-    name = context.config.vault.namespace
-    if name is None:
+    vault = context.config.vault
+    if vault.in_root:
         return []
-    message = f"logins go to the namespace {name}, whose tokens cannot read snapshots"
+    message = f"logins go to the namespace {vault.namespace}, whose tokens cannot read snapshots"
     return [CheckResult("namespace", Status.WARNING, message, "leave vault.namespace out")]
 
 
@@ -150,10 +153,18 @@ async def login(context: CheckContext) -> list[CheckResult]:
         context.told_of_token = await in_thread(partial(_look_up, node, context.token))
     if uses := context.told_of_token.get("num_uses"):
         context.token = None
-        message = f"the token's uses are limited, now to {uses}, so nothing else is tried with it"
-        advice = "give one without a limit of its uses: each snapshot takes one"
-        said.append(warning("token", message, advice))
+        said.append(_judge_uses(uses))
     return said
+
+
+def _judge_uses(uses: object) -> CheckResult:
+    """Judge what is left of a token's limited uses."""
+    advice = "give one without a limit of its uses: each snapshot takes one"
+    if uses == _USED_UP:
+        message = "the token had one use left, which looking it up has taken: it is used up"
+        return failure("token", ServerError(message, hint=advice))
+    message = f"the token's uses are limited, now to {uses}, so nothing else is tried with it"
+    return warning("token", message, advice)
 
 
 def _look_up(node: Node, token: str) -> Mapping[str, Any]:
@@ -208,6 +219,8 @@ async def token(context: CheckContext) -> list[CheckResult]:
     if not isinstance(auth, TokenAuth) or auth.token.reference.startswith("file://"):
         return []
     if not isinstance(left, int) or left <= 0:
+        return []
+    if context.told_of_token.get("num_uses") == _USED_UP:
         return []
     ends = span(timedelta(seconds=left))
     message = f"the token ends in {ends}, and the agent does not renew a token that is given"

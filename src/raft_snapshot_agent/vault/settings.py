@@ -101,6 +101,11 @@ class VaultSettings(Settings):
         """Every configured address, in order."""
         return self.nodes or (self.address or DEFAULT_ADDRESS,)
 
+    @property
+    def in_root(self) -> bool:
+        """Whether the login is in the root namespace, which may also be called `root` or `/`."""
+        return (self.namespace or "").strip("/") in ("", "root")
+
     def with_environment(self, environment: Mapping[str, str]) -> Self:
         """Fill settings missing in the file from `BAO_*`, then from `VAULT_*`.
 

@@ -120,7 +120,10 @@ def test_a_dr_secondary_is_told_as_such() -> None:
     [
         ("https://me:hunter2@active:8200/v1/sys/leader?a=b", "to: https://[hidden]@active:8200"),
         ("https://b/vault/v1/sys/leader", "write the address it redirects to: https://b/vault"),
-        ("https://sso.example.com/login?next=/v1/sys/leader", "answers: it redirects to https://sso"),
+        (
+            "https://sso.example.com/login?next=/v1/sys/leader",
+            "answers: it redirects to https://sso",
+        ),
         ("https://sso.example.com/v1/login#x", "it redirects to https://sso.example.com/v1/login"),
         ("https://sso.example.com/", "likely something before the server answers: it redirects"),
         ("/vault/v1/sys/leader", "likely something before the server answers: it redirects to /v"),

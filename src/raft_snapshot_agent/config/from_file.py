@@ -10,9 +10,11 @@ from raft_snapshot_agent.config.clusters import ClusterSection, Fleet, keep_apar
 from raft_snapshot_agent.config.dialects import dialect
 from raft_snapshot_agent.config.document import Document, parse
 from raft_snapshot_agent.config.files import Written
+from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.loaded import (
     Loaded,
     LoadedFleet,
+    address_notes,
     complete,
     namespace_notes,
     variable_notes,
@@ -20,7 +22,6 @@ from raft_snapshot_agent.config.loaded import (
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
 from raft_snapshot_agent.errors import ConfigError, all_faults
-from raft_snapshot_agent.redaction import redact
 
 _VERIFIED = (
     "TLS certificates are verified, which the original agent did not do;"
@@ -52,8 +53,9 @@ def load_file(found: Written, environ: Mapping[str, str]) -> LoadedFleet:
 def _ours(document: Document, file: Path, environ: Mapping[str, str]) -> LoadedFleet:
     if "clusters" in document.value:
         return _fleet(document, file, environ)
-    config = complete(validate(Config, document.value, document), environ)
-    loaded = Loaded(config, file, "agent", _general(config, file, environ), document)
+    given = validate(Config, document.value, document)
+    config = complete(given, environ, document.place)
+    loaded = Loaded(config, file, "agent", _general(given, config, file, environ), document)
     return LoadedFleet({"": loaded}, web=config.web)
 
 
@@ -62,7 +64,11 @@ def _from_seed(document: Document, file: Path, environ: Mapping[str, str]) -> Lo
 
     translated = translate(document, environ)
     config = complete(translated.config, environ)
-    notes = (*translated.notes, *_seed_notes(config), *_general(config, file, environ))
+    notes = (
+        *translated.notes,
+        *_seed_notes(config),
+        *_general(translated.config, config, file, environ),
+    )
     return Loaded(config, file, "seed", notes, translated.document, translated.origin)
 
 
@@ -97,24 +103,21 @@ def _fleets_own(document: Document) -> tuple[Fleet, list[ConfigError]]:
 def _cluster(
     part: ClusterSection, fleet: Fleet, document: Document, file: Path, environ: Mapping[str, str]
 ) -> Loaded:
+    def place(path: KeyPath) -> str:
+        return document.place(part.origin(path))
+
     config = validate(Config, part.value, document, part.origin)
-    config = complete(config, environ).model_copy(update=fleet.shared)
+    config = complete(config, environ, place).model_copy(update=fleet.shared)
     notes = tuple(f"{part.name}: {note}" for note in namespace_notes(config))
     notes += variable_notes(environ)
     return Loaded(config, file, "agent", notes, document, part.origin, part.name)
 
 
-def _general(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    overruled = _list_overruled(config, file, environ)
+def _general(
+    given: Config, config: Config, file: Path, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    overruled = address_notes(given.vault, config.vault, file, environ)
     return (*overruled, *namespace_notes(config), *variable_notes(environ))
-
-
-def _list_overruled(config: Config, file: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    for name in ("BAO_ADDR", "VAULT_ADDR"):
-        address = environ.get(name, "").rstrip("/")
-        if address and address not in config.vault.addresses:
-            return (f"{name} is {redact(address)}, but the address in {file} is used",)
-    return ()
 
 
 def _seed_notes(config: Config) -> list[str]:

@@ -9,6 +9,7 @@ from raft_snapshot_agent.config.files import find, read, search
 from raft_snapshot_agent.config.loaded import (
     Loaded,
     LoadedFleet,
+    address_notes,
     complete,
     namespace_notes,
     variable_notes,
@@ -64,8 +65,10 @@ def _given(path: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def _from_environment(environ: Mapping[str, str]) -> Loaded:
     if any(environ.get(name) for name in _ENOUGH):
-        config = complete(Config(), environ)
-        return Loaded(config, notes=(*namespace_notes(config), *variable_notes(environ)))
+        config = complete(given := Config(), environ)
+        overruled = address_notes(given.vault, config.vault, None, environ)
+        notes = (*overruled, *namespace_notes(config), *variable_notes(environ))
+        return Loaded(config, notes=notes)
     places = ", ".join(str(place) for place in PLACES)
     raise NoConfiguration(
         f"no configuration: ${VARIABLE} is not set, and there is no file to read among {places}",

@@ -10,12 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from raft_snapshot_agent.config.exposure import exposures
-from raft_snapshot_agent.config.keys import KeyPath, Origin, format_path
+from raft_snapshot_agent.config.keys import KeyPath, KeyPosition, Origin, format_path
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.vault.settings import find_tls_variable
+from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.vault.settings import (
+    TlsSettings,
+    VaultSettings,
+    find_address_variable,
+    find_tls_variable,
+)
 
 if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document
@@ -141,9 +147,58 @@ class LoadedFleet:
         return f"there are: {names}" if names else "the configuration names no clusters"
 
 
-def complete(config: Config, environ: Mapping[str, str]) -> Config:
-    """Fill what the file leaves out from the environment."""
-    return config.model_copy(update={"vault": config.vault.with_environment(environ)})
+def complete(
+    config: Config, environ: Mapping[str, str], place: KeyPosition = format_path
+) -> Config:
+    """Fill what the file leaves out from the environment.
+
+    Arguments:
+        config: What the file says.
+        environ: The environment.
+        place: Says where a key of the file stands.
+
+    Raises:
+        ConfigError: A variable has an invalid value, or a client certificate lacks its key.
+    """
+    vault = config.vault.with_environment(environ)
+    if lacking := vault.tls.lacking:
+        raise _describe_half(config.vault.tls, lacking, environ, place)
+    return config.model_copy(update={"vault": vault})
+
+
+def _describe_half(
+    tls: TlsSettings, lacking: str, environ: Mapping[str, str], place: KeyPosition
+) -> ConfigError:
+    there = "client_cert" if lacking == "client_key" else "client_key"
+    hint = f"set vault.tls.{lacking}, or VAULT_{lacking.upper()}"
+    if getattr(tls, there) is not None:
+        return ConfigError(f"{place(_TLS)}: client_cert and client_key go together", hint=hint)
+    variable = find_tls_variable(there, environ)
+    return ConfigError(f"{variable} is set without VAULT_{lacking.upper()}", hint=hint)
+
+
+def address_notes(
+    given: VaultSettings, used: VaultSettings, file: Path | None, environ: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Say which variable with an address is not used, if one is, and what is used.
+
+    Arguments:
+        given: What the file says.
+        used: The same, completed from the environment.
+        file: The file.
+        environ: The environment.
+    """
+    for name in ("BAO_ADDR", "VAULT_ADDR"):
+        address = environ.get(name, "").rstrip("/")
+        if address and address not in used.addresses:
+            winner = find_address_variable(environ)
+            why = f"BAO_ADDR is set and empty, so {used.addresses[0]} is used"
+            if given.address is not None or given.nodes:
+                why = f"the address in {file} is used"
+            elif winner:
+                why = f"{winner} comes first"
+            return (f"{name} is {redact(address)}, but {why}",)
+    return ()
 
 
 def variable_notes(environ: Mapping[str, str]) -> tuple[str, ...]:

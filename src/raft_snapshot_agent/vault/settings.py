@@ -24,7 +24,6 @@ _VARIABLES = {
     "address": ("AGENT_ADDR", "ADDR"),
     "token": ("TOKEN",),
     "timeout": ("CLIENT_TIMEOUT",),
-    "client_cert": ("CLIENT_CERT",),
 }
 """The variables of a key, without `BAO_` or `VAULT_`."""
 _TLS_VARIABLES = {
@@ -48,11 +47,15 @@ class TlsSettings(Settings):
     server_name: str | None = None
     skip_verify: bool = False
 
-    @model_validator(mode="after")
-    def _pair(self) -> Self:
-        if (self.client_cert is None) != (self.client_key is None):
-            raise ValueError("client_cert and client_key go together")
-        return self
+    @property
+    def lacking(self) -> str:
+        """The half that the pair of client_cert and client_key lacks; empty if it has both or none.
+
+        One may be in the file and the other in the environment.
+        """
+        if (self.client_cert is None) == (self.client_key is None):
+            return ""
+        return "client_key" if self.client_key is None else "client_cert"
 
 
 class VaultSettings(Settings):
@@ -142,6 +145,12 @@ def find_tls_variable(key: str, environment: Mapping[str, str]) -> str:
     return _called(environment, name) if name and _variable(environment, name) else ""
 
 
+def find_address_variable(environment: Mapping[str, str]) -> str:
+    """Return the variable that sets the address where the file does not; empty if none does."""
+    names = (name for name in _VARIABLES["address"] if _variable(environment, name))
+    return next((_called(environment, name) for name in names), "")
+
+
 def environment_token_file(environment: Mapping[str, str]) -> Path | None:
     """Return the file in `BAO_TOKEN_PATH`, else the one that `bao login` writes, if it exists.
 
@@ -200,7 +209,8 @@ def _first_line(error: ValueError, environment: Mapping[str, str]) -> str:
     fault = error.errors()[0]
     said = fault["msg"].removeprefix("Value error, ")
     key = str(fault["loc"][-1]) if fault["loc"] else ""
-    return f"{_called(environment, *_VARIABLES[key])}: {said}" if key in _VARIABLES else said
+    names = (_TLS_VARIABLES[key],) if key in _TLS_VARIABLES else _VARIABLES.get(key, ())
+    return f"{_called(environment, *names)}: {said}" if names else said
 
 
 def _called(environment: Mapping[str, str], *names: str) -> str:

@@ -185,6 +185,56 @@ def test_the_file_wins_over_the_environment_and_says_so(load_text: LoadText) -> 
     assert note.startswith("VAULT_ADDR is https://elsewhere:8200, but the address in ")
 
 
+_BAO, _VAULT = "https://b:8200", "https://v:8200"
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({"BAO_ADDR": _BAO, "VAULT_ADDR": _VAULT}, "BAO_ADDR comes first"),
+        ({"BAO_AGENT_ADDR": _BAO, "VAULT_ADDR": _VAULT}, "BAO_AGENT_ADDR comes first"),
+        (
+            {"BAO_ADDR": "", "VAULT_ADDR": _VAULT},
+            "BAO_ADDR is set and empty, so https://127.0.0.1:8200 is used",
+        ),
+        ({"BAO_ADDR": _BAO, "VAULT_ADDR": _BAO}, ""),
+    ],
+)
+def test_a_variable_that_another_overrules_is_told(
+    load_text: LoadText,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    environ: dict[str, str],
+    why: str,
+) -> None:
+    notes = (f"VAULT_ADDR is {_VAULT}, but {why}",) if why else ()
+    assert load_text("c.yaml", "run_on: anywhere\n", environ).notes == notes
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading, "PLACES", ())
+    assert load(None, environ).notes == notes
+
+
+def test_of_a_pair_one_half_may_be_in_the_environment(load_text: LoadText) -> None:
+    text = "vault: {tls: {client_cert: /c.pem}}\n"
+    tls = load_text("c.yaml", text, {"VAULT_CLIENT_KEY": "/k.pem"}).config.vault.tls
+    assert (tls.client_cert, tls.client_key) == (Path("/c.pem"), Path("/k.pem"))
+
+
+@pytest.mark.parametrize(
+    ("environ", "why"),
+    [
+        ({"VAULT_CLIENT_CERT": "/c.pem"}, "VAULT_CLIENT_CERT is set without VAULT_CLIENT_KEY"),
+        ({"BAO_CLIENT_KEY": "/k.pem"}, "BAO_CLIENT_KEY is set without VAULT_CLIENT_CERT"),
+    ],
+)
+def test_half_a_pair_in_the_environment_is_named(
+    load_text: LoadText, environ: dict[str, str], why: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text("c.yaml", "run_on: anywhere\n", environ)
+    assert caught.value.message == why
+
+
 def test_the_environment_fills_what_the_file_leaves_out(load_text: LoadText) -> None:
     environ = {"VAULT_ADDR": "https://v", "BAO_ADDR": "https://b/", "BAO_SKIP_VERIFY": "true"}
     loaded = load_text("c.yaml", "run_on: anywhere\n", environ)

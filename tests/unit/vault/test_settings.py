@@ -247,7 +247,6 @@ def test_time_outs_are_seconds_or_durations(value: str, seconds: float) -> None:
         ({"BAO_ADDR": "v", "VAULT_ADDR": "w"}, "BAO_ADDR: 'v' is not an address"),
         ({"VAULT_SKIP_VERIFY": "maybe"}, "VAULT_SKIP_VERIFY is 'maybe'"),
         ({"BAO_TOKEN": "<token>"}, "BAO_TOKEN: this is a placeholder"),
-        ({"VAULT_CLIENT_CERT": "/c.pem"}, "client_cert and client_key go together"),
     ],
 )
 def test_what_is_wrong_in_the_environment_is_named(environment: dict[str, str], why: str) -> None:
@@ -257,12 +256,6 @@ def test_what_is_wrong_in_the_environment_is_named(environment: dict[str, str], 
 def test_a_token_from_the_environment_is_never_shown() -> None:
     assert TOKEN not in repr(completed({"VAULT_TOKEN": TOKEN}))
     assert TOKEN not in completed({"VAULT_TOKEN": TOKEN}).model_dump_json()
-
-
-@pytest.mark.parametrize("key", ["client_cert", "client_key"])
-def test_certificate_and_key_go_together(key: str) -> None:
-    with pytest.raises(ValidationError, match="client_cert and client_key go together"):
-        TlsSettings.model_validate({key: "/x.pem"})
 
 
 def test_an_unknown_way_to_log_in_is_refused() -> None:

@@ -71,10 +71,6 @@ def _readable(path: Path, read: Callable[[], object]) -> None:
     except UnusableFile as error:
         what = f"{error.filename} cannot be used: {error.strerror}"
         raise ConfigError(what, hint=error.hint) from error
-    except ssl.SSLError as error:
-        raise ConfigError(
-            f"{path} cannot be used: {error.reason or error}", hint="it must be in PEM"
-        ) from error
     except OSError as error:
         raise ConfigError(
             f"cannot read {error.filename or path}: {error.strerror}",

@@ -18,6 +18,9 @@ Versions = tuple[tuple[Path, int, int, int], ...]
 _MOST_FILES = 5000
 """Maximum files of a folder of certificates; systems have some hundreds."""
 
+_NO_CERTIFICATE = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE"}
+"""OpenSSL's reasons for a file without any."""
+
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
@@ -94,10 +97,17 @@ def load_authorities(into: ssl.SSLContext, file: Path) -> None:
     """Trust the certificates in a file.
 
     Raises:
-        OSError: It cannot be read, is invalid, or contains no certificate.
+        OSError: It cannot be read.
+        UnusableFile: It is invalid, or contains no certificate.
     """
     require_small_file(file, LARGEST_BUNDLE)
-    into.load_verify_locations(file)
+    try:
+        into.load_verify_locations(file)
+    except ssl.SSLError as error:
+        why = error.reason or str(error)
+        if why in _NO_CERTIFICATE:
+            why = "it holds no certificate"
+        raise UnusableFile(file, why, "it must be in PEM") from error
 
 
 def load_pair(into: ssl.SSLContext, certificate: Path, key: Path | None) -> None:

@@ -161,3 +161,14 @@ def test_which_file_of_a_pair_is_wrong_is_told(authority: trustme.CA, tmp_path: 
     assert said() == f"{certificate} cannot be used: it holds no certificate (it must be in PEM)"
     certificate.write_text(good[0].replace("M", "A"))
     assert "both must be in PEM" in said()
+
+
+def test_an_authority_that_becomes_junk_is_named_alone(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    junk = tmp_path / "junk.pem"
+    junk.write_text("junk")
+    with pytest.raises(ConfigError) as used:
+        node("https://a", ca_file=junk, **pair(authority, tmp_path))
+    why = "it holds no certificate (it must be in PEM)"
+    assert str(used.value) == f"vault.tls: cannot use {junk}: {why}"

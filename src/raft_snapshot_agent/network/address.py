@@ -13,14 +13,21 @@ from raft_snapshot_agent.network.proxies import WRITTEN, Proxy, checked_proxy
 from raft_snapshot_agent.redaction import remember
 from raft_snapshot_agent.secret import Secret
 
-_HOST = re.compile(r"[\w.-]+|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?")
+_HOST = re.compile(
+    r"(?:[\w-]{1,63}\.)*[\w-]{1,63}\.?|[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[\w.-]+)?"
+)
 _NO_WORD = 16
 """Least characters; the last part of a path this long hardly occurs in another text."""
 
 
 def is_host(text: str) -> bool:
     """Return whether a text is a host name, or an IP address without brackets."""
-    return _HOST.fullmatch(text) is not None
+    if _HOST.fullmatch(text) is None:
+        return False
+    try:
+        return text.isascii() or bool(text.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 class ProxyAddress(Secret):

@@ -47,6 +47,13 @@ class TlsSettings(Settings):
     server_name: str | None = None
     skip_verify: bool = False
 
+    @field_validator("server_name")
+    @classmethod
+    def _named(cls, name: str | None) -> str | None:
+        if name is not None and not is_host(name):
+            raise ValueError("must be a host name or an IP address, without scheme and port")
+        return name
+
     @property
     def lacking(self) -> str:
         """The half that the pair of client_cert and client_key lacks; empty if it has both or none.

@@ -56,6 +56,8 @@ LoadText = Callable[..., Loaded]
         ("vault: {proxy: 'me:hunter2@proxy.example:3128'}\n", "c.yaml:1:9: vault.proxy: '…@proxy.example:3128' is not the URL of a proxy, such as http://proxy.internal:3128"),
         ("vault: {proxy: 'socks5://proxy.example'}\n", "c.yaml:1:9: vault.proxy: 'socks5://proxy.example' is a SOCKS proxy, and only HTTP proxies can be used"),
         ("vault: {proxy: ''}\n", "c.yaml:1:9: vault.proxy: is empty (give it a value, or leave it out)"),
+        ("vault: {tls: {server_name: a..b}}\n", "c.yaml:1:15: vault.tls.server_name: must be a host name or an IP address, without scheme and port"),
+        ("vault: {tls: {server_name: 'https://a'}}\n", "c.yaml:1:15: vault.tls.server_name: must be a host name or an IP address, without scheme and port"),
         ("vault: {tls: {client_cert: /x}}\n", "c.yaml:1:9: vault.tls: client_cert and client_key go together (set vault.tls.client_key, or VAULT_CLIENT_KEY)"),
         ("clusters: {a: {vault: {tls: {client_key: /x}}}}\n", "c.yaml:1:24: clusters.a.vault.tls: client_cert and client_key go together (set vault.tls.client_cert, or VAULT_CLIENT_CERT)"),
         ("storages: [{type: s3, bucket: b, region: no}]\n", "c.yaml:1:34: storages[0].region: must be text, not true or false (put it in quotes)"),
@@ -75,6 +77,7 @@ def test_a_wrong_key_or_value_is_named_with_its_mend(
     ("text", "expected"),
     [
         ("vault:\n  address: localhost:8200\n", "c.yaml:2:3: vault.address: 'localhost:8200' is not an address: write it with its scheme, such as https://localhost:8200"),
+        ("vault: {address: 'https://a..b:8200'}\n", "c.yaml:1:9: vault.address: 'https://a..b:8200' is not an address: write one host and no spaces; several nodes are given as a list, nodes"),
         ("vault: {nodes: [https://a, b]}\n", "c.yaml:1:9: vault.nodes: 'b' is not an address: write it with its scheme, such as https://b"),
         ("vault: {address: 'https://a', nodes: ['https://b']}\n", "c.yaml:1:1: vault: give address or nodes, not both"),
     ],

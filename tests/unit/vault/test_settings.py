@@ -246,6 +246,7 @@ def test_time_outs_are_seconds_or_durations(value: str, seconds: float) -> None:
         ({"BAO_AGENT_ADDR": "v", "VAULT_ADDR": "w"}, "BAO_AGENT_ADDR: 'v' is not an address"),
         ({"BAO_ADDR": "v", "VAULT_ADDR": "w"}, "BAO_ADDR: 'v' is not an address"),
         ({"VAULT_SKIP_VERIFY": "maybe"}, "VAULT_SKIP_VERIFY is 'maybe'"),
+        ({"BAO_TLS_SERVER_NAME": "ä b"}, "BAO_TLS_SERVER_NAME: must be a host name or an IP"),
         ({"BAO_TOKEN": "<token>"}, "BAO_TOKEN: this is a placeholder"),
     ],
 )

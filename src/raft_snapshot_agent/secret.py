@@ -110,7 +110,9 @@ class Secret:
     __str__ = __repr__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
+        if not isinstance(other, Secret):
+            return False
+        return (other._text, other._author) == (self._text, self._author)
 
     def __hash__(self) -> int:
         return hash(self._text)

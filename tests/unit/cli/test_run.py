@@ -137,6 +137,17 @@ def test_what_all_share_replaces_all(site: Site, change: Mapping[str, Any]) -> N
     assert not any(after[name] is before[name] for name in before)
 
 
+def test_who_may_write_the_file_counts_as_a_part_of_it(site: Site) -> None:
+    for one in site.clusters.values():
+        one["vault"]["auth"]["token"] = "hvs.1"
+    site.write()
+    before = site.load()
+    site.file.chmod(0o666)  # what it names is read only if anybody may
+    after = site.load()
+    assert not any(after[name] is before[name] for name in before)
+    assert site.load() == after
+
+
 def test_the_line_of_an_error_is_that_of_the_newest_file(site: Site) -> None:
     before = site.load()["berlin"].drills
     key: KeyPath = ("drill", "schedule")

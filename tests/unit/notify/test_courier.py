@@ -161,7 +161,7 @@ async def test_a_run_that_could_not_be_told_is_told_after_a_restart(
     file = MemoryFile(tmp_path, "a.yaml")
     settings = [notifier("healthchecks", url=f"{receiver.url}/u")]
     receiver.status = 503
-    failed = agent(cluster(runs=(run(Outcome.FAILED),)))
+    failed = agent(cluster(runs=(run(Outcome.FAILED),), failing="no leader"))
     await Notifications(lambda: settings, open_log(), file).tell_once(failed, 60)
     receiver.status = 200
     await Notifications(lambda: settings, open_log(), file).tell_once(agent(cluster()), 60)

@@ -239,7 +239,8 @@ def test_a_check_hears_of_each_run_once_its_beginning_and_its_end() -> None:
     (start,) = told.look(again)
     assert start.run is not None
     assert start.run.run_id == "r2"
-    failed = cluster(runs=(run(), run(Outcome.FAILED, "r2", "no leader")))
+    runs = run(), run(Outcome.FAILED, "r2", "no leader")
+    failed = cluster(runs=runs, failing="no leader")
     (notice,) = told.look(failed)
     assert notice.run is not None
     assert (notice.event, notice.run.text) == (AlertEvent.FAILED, "no leader")
@@ -286,7 +287,8 @@ def test_a_check_hears_of_no_failure_after_which_another_agent_may_store() -> No
 
 
 def test_a_check_hears_at_once_that_storages_refuse_a_snapshot() -> None:
-    refused = cluster(runs=(run(Outcome.FAILED),), shared=True)
+    refuses = storage(failing="denied")
+    refused = cluster(refuses, runs=(run(Outcome.FAILED, failed=("s3",)),), shared=True)
     assert [one.event for one in Told(CHECK).look(refused)] == [AlertEvent.FAILED]
 
 

@@ -89,7 +89,7 @@ class _Listed:
 
 async def _list_with_results(destination: Destination) -> list[_Listed]:
     listed = await _list_destination(destination)
-    note = await _scrub_note(destination)
+    note = await _scrub_note(destination, listed)
     for name in note.vanished:
         output.warn(f"{destination.name}: {name} is missing, but its manifest is there")
     return [
@@ -98,10 +98,10 @@ async def _list_with_results(destination: Destination) -> list[_Listed]:
     ]
 
 
-async def _scrub_note(destination: Destination) -> ScrubNote:
+async def _scrub_note(destination: Destination, stored: Sequence[Stored]) -> ScrubNote:
     """Return the scrub results of a storage; empty if they may not be read."""
     try:
-        return await read_scrub_note(destination, datetime.now(UTC))
+        return await read_scrub_note(destination, datetime.now(UTC), stored)
     except StorageError:
         return ScrubNote()
 

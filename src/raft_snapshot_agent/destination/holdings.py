@@ -86,7 +86,7 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     found = await beside_loop(partial(Survey.of, stored, now), len(stored))
     alarm = await _try_read(destination.alarm())
     took = 0.0 if newest.manifest is None else newest.manifest.duration
-    scrubbed = await _try_read(read_scrub_note(destination, now))
+    scrubbed = await _try_read(read_scrub_note(destination, now, stored))
     noted = found.noted("" if alarm is None else str(alarm), took)
     drill = await _try_read(read_newest_drill(destination, stored, now))
     noted = replace(noted, denied=newest.denied, contradicted=newest.contradicted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -48,8 +48,15 @@ class ScrubResult:
     read: tuple[str, ...] = ()
 
 
-async def read_scrub_note(destination: Destination, now: datetime) -> ScrubNote:
+async def read_scrub_note(
+    destination: Destination, now: datetime, stored: Collection[Stored] | None = None
+) -> ScrubNote:
     """Read the note of earlier scrubs; empty if there is none or it is not valid.
+
+    Arguments:
+        destination: The storage.
+        now: The present time.
+        stored: All its snapshots: what the note says of others, or of replaced ones, is left out.
 
     Raises:
         StorageError: It cannot be read.
@@ -58,7 +65,8 @@ async def read_scrub_note(destination: Destination, now: datetime) -> ScrubNote:
         text = await verification.small(destination.storage, destination.notes.scrub)
     except SnapshotNotFound:
         return ScrubNote()
-    return ScrubNote.from_json(text, destination.keys, now)
+    note = ScrubNote.from_json(text, destination.keys, now)
+    return note if stored is None else note.about(stored, destination.static_name)
 
 
 async def scrub(
@@ -85,7 +93,7 @@ async def scrub(
     noted = await _read_note(destination, clock())
     stored = await _list_stored(destination, sizes)
     missing = _missing(destination, sizes)
-    note = before.merged(noted).after_look(stored, (), clock())
+    note = before.merged(noted).about(stored, destination.static_name)
     found: dict[str, Reading] = {}
     chance = random.random()  # noqa: S311 - it is no secret
     for one in await beside_loop(partial(note.choose, stored, count, chance), len(stored)):
@@ -96,7 +104,7 @@ async def scrub(
         note = note.with_reading(one.name, LastReading(clock(), reading.state.value))
     await turn()
     vanished = await _still_missing(destination, missing)
-    note = note.after_look(stored, vanished, clock())
+    note = note.after_look(vanished, clock())
     troubles = await _remember(destination, note, stored, found, clock())
     return ScrubResult(
         note,

@@ -10,6 +10,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snaps
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import admit_copies
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.verification import Expected, Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -155,6 +157,9 @@ class Copying:
                 raise self._name_taken(one)
             detail = await self._put_manifest(one, got.snapshot) or detail
         await self._forget(one.name, Sidecar.BROKEN, Sidecar.MISMATCH, there=there)
+        if there is not None:
+            with suppress(StorageError):  # the next scrub reads what it found damaged again
+                await self._forget_reading(one.name)
         await self._take_drill(one)
         return CopyResult(one, CopyState.COPIED, detail)
 
@@ -240,6 +245,13 @@ class Copying:
             return
         if beside is not Sidecar.DRILL or DrillNote.from_json(text, name) is not None:
             await self.target.storage.put(beside.name_for(name), BytesSource(text))
+
+    async def _forget_reading(self, name: str) -> None:
+        """Forget what a scrub found of a replaced snapshot; the next one reads it first."""
+        note = await read_scrub_note(self.target, datetime.now(UTC))
+        if name in note.rotten:
+            text = note.without(name).to_json(self.target.keys)
+            await self.target.storage.put(self.target.notes.scrub, BytesSource(text))
 
     async def _forget(self, name: str, *beside: Sidecar, there: Stored | None) -> None:
         """Delete manifest and notes of a replaced snapshot, as they do not match the new one."""

@@ -14,12 +14,14 @@ from tests.unit.core import archives
 
 from raft_snapshot_agent.core.history.proof import write_known
 from raft_snapshot_agent.core.history.retention import Retention
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name, parse
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import StorageUnavailable, VerificationError
 from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState
 from raft_snapshot_agent.restore.reader import StoredReader
@@ -217,12 +219,17 @@ async def test_what_seems_to_be_there_is_read_if_it_is_asked_for(tmp_path: Path)
     flipped = bytearray(archive(1))
     flipped[40] ^= 1
     await target.storage.put(name, BytesSource(bytes(flipped)))
+    found = ScrubNote({name: LastReading(NOW, "broken")}, (), NOW)
+    await target.storage.put(target.notes.scrub, BytesSource(found.to_json(target.keys)))
+    assert (await read_scrub_note(target, NOW)).rotten == (name,)
     (there,) = await copy(source, target, tmp_path)
     assert (there.state, there.detail[:8]) == (CopyState.THERE, "not read")
 
     (mended,) = await copy(source, target, tmp_path, reads=True)
     assert mended.state is CopyState.COPIED
     assert "what was there was broken" in mended.detail
+    assert (await read_scrub_note(target, NOW)).readings == {}
+    await target.storage.delete(target.notes.scrub)
     assert objects(target) == objects(source)
 
 

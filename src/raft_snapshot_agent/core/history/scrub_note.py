@@ -76,18 +76,39 @@ class ScrubNote:
 
     def with_reading(self, name: str, reading: LastReading) -> ScrubNote:
         """Return the note with one more reading; if there are too many, drop the oldest."""
-        kept = {other: one for other, one in self.readings.items() if other != name}
+        kept = dict(self.without(name).readings)
         if len(kept) >= _MOST:
             del kept[min(kept, key=lambda other: (kept[other].is_rotten, kept[other].at))]
         return replace(self, readings={**kept, name: reading})
 
-    def after_look(
-        self, stored: Collection[Stored], vanished: Iterable[str], now: datetime
-    ) -> ScrubNote:
-        """Return the note after a listing, without readings of deleted snapshots."""
-        names = {one.name for one in stored}
-        kept = {name: one for name, one in self.readings.items() if name in names}
-        return ScrubNote(kept, tuple(sorted(vanished)[:_MOST_VANISHED]), now)
+    def about(self, stored: Collection[Stored], static_name: str | None) -> ScrubNote:
+        """Return the note without what is no longer so.
+
+        That are readings of deleted or replaced snapshots, and missing ones that are back.
+
+        Arguments:
+            stored: All snapshots.
+            static_name: The name that each new snapshot gets, if it is always the same.
+        """
+        taken = {one.name: one.taken_at for one in stored}
+        kept = {
+            name: one
+            for name, one in self.readings.items()
+            if name in taken and not (name == static_name and one.at < taken[name])
+        }
+        return replace(
+            self, readings=kept, vanished=tuple(one for one in self.vanished if one not in taken)
+        )
+
+    def without(self, name: str) -> ScrubNote:
+        """Return the note without the reading of a snapshot that was replaced."""
+        return replace(
+            self, readings={other: one for other, one in self.readings.items() if other != name}
+        )
+
+    def after_look(self, vanished: Iterable[str], now: datetime) -> ScrubNote:
+        """Return the note after a look for missing snapshots."""
+        return replace(self, vanished=tuple(sorted(vanished)[:_MOST_VANISHED]), looked_at=now)
 
     def merged(self, other: ScrubNote) -> ScrubNote:
         """Return the note with the later reading of each snapshot."""

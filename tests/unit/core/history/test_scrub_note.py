@@ -44,7 +44,7 @@ def test_all_are_read_in_turn_whatever_comes_and_goes() -> None:
         listing = stored(*range(6 if turn < 4 else 5))
         (one,) = note.choose(listing, 1, 0.0)
         note = note.with_reading(one.name, LastReading(NOW + turn * HOUR))
-        note = note.after_look(listing, (), NOW)
+        note = note.about(listing, None).after_look((), NOW)
         seen.append(one.name)
 
     assert seen == ["5h", "4h", "3h", "2h", "1h", "0h", "4h", "3h"]
@@ -64,7 +64,19 @@ def test_an_empty_one_is_known_to_be_broken_without_being_read() -> None:
 def test_what_is_gone_is_forgotten() -> None:
     note = read().with_reading("1h", LastReading(NOW, "broken"))
 
-    assert note.after_look(stored(2), (), NOW).rotten == ()
+    assert note.about(stored(2), None).rotten == ()
+    assert note.about(stored(1), None).rotten == ("1h",)
+
+
+def test_what_was_replaced_or_is_back_is_forgotten() -> None:
+    (latest,) = stored(1)
+    note = ScrubNote({latest.name: LastReading(NOW - 2 * HOUR, "broken")}, ("2h", "3h"), NOW)
+
+    assert note.about([latest], latest.name).doubts == [
+        "2h and others are missing, but not deleted by retention"
+    ]
+    assert note.about([latest], None).rotten == (latest.name,), "a name by time is never replaced"
+    assert note.about(stored(2), None).vanished == ("3h",)
 
 
 def test_it_stays_small_and_keeps_what_is_rotten() -> None:
@@ -85,7 +97,6 @@ def test_it_stays_small_and_keeps_what_is_rotten() -> None:
 
 
 def test_it_is_read_as_it_was_written() -> None:
-    note = read(a=1, b=2).after_look((), (), NOW)
     note = ScrubNote({"a": LastReading(NOW, "mismatch")}, ("gone",), NOW)
 
     assert ScrubNote.from_json(note.to_json(None), None, NOW) == note

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from raft_snapshot_agent.backup.lookup import is_there, read_history
+from anyio import CancelScope, move_on_after
+
+from raft_snapshot_agent.backup.lookup import is_still_there, is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseLost,
+    SnapshotNotFound,
     StorageError,
     StorageFull,
     Unconfirmed,
 )
 from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
+
+_PUT_BACK_WITHIN = 10.0
+"""Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +119,7 @@ async def _attempt(
     when = context.began, context.run.taken_at
     before = await read_history(destination, *when) if destination.replaces else None
     _refuse_held(before, name, destination.storage.location(name))
-    manifest, warnings = await _store(destination, name, context, before, started)
+    manifest, warnings = await _store(destination, name, context, started)
     return _Attempt(manifest, before, warnings)
 
 
@@ -137,7 +147,6 @@ async def _store(
     destination: Destination,
     name: str,
     context: RunContext,
-    before: History | StorageError | None,
     started: float,
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Store the snapshot; a failure after it was sent leaves its state unknown.
@@ -146,31 +155,34 @@ async def _store(
         Its manifest, and the failure that was reported although it is stored.
     """
     reused = destination.name in context.reused
+    taken = await _take_notes(destination, name, context) if destination.replaces or reused else {}
     size, failure = 0, None
     try:
         size = await destination.storage.put(name, context.source)
     except Exception as error:  # noqa: BLE001 - it may have arrived all the same
         failure = error
+    except BaseException:  # the agent is stopped, or the upload took too long
+        with CancelScope(shield=True), move_on_after(_PUT_BACK_WITHIN):
+            await _put_back(destination, name, taken)
+        raise
     try:
         snapshot = await in_thread(context.spool.verdict)
     except AgentError as error:
         raise failure or error from None
     manifest = context.manifest(name, snapshot, time.monotonic() - started)
     context.unsettled.doubtful[destination.name] = manifest
-    if (destination.replaces or reused) and (
-        failure is None or await _is_replaced(destination, manifest, _find(before, name))
-    ):
-        await _forget_old(destination, name)
     if failure is None:
         await _compare_size(destination, name, size, snapshot)
-    elif (
-        reused  # the object may be another agent's, of the same length
-        or destination.static_name is not None
-        or destination.replaces
-        or isinstance(failure, LeaseLost)
-        or not await is_there(destination, manifest)
-    ):
-        raise failure
+    else:
+        await _put_back(destination, name, taken)
+        if (
+            reused  # the object may be another agent's, of the same length
+            or destination.static_name is not None
+            or destination.replaces
+            or isinstance(failure, LeaseLost)
+            or not await is_there(destination, manifest)
+        ):
+            raise failure
     await _confirm_lease(destination, name, context)
     del context.unsettled.doubtful[destination.name]
     return manifest, _warn_of(failure)
@@ -182,20 +194,37 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     return (f"it has the snapshot, but reported a failure: {as_failure(failure)}",)
 
 
-async def _is_replaced(destination: Destination, manifest: Manifest, old: Stored | None) -> bool:
-    """Return whether the older snapshot of this name is gone, although the upload failed."""
-    there = await is_there(destination, manifest)
-    return there is False or (there is True and old is not None and old.size != manifest.size)
+async def _take_notes(destination: Destination, name: str, context: RunContext) -> dict[str, bytes]:
+    """Take manifest and notes of a snapshot to be replaced away, as they do not match the new one.
 
+    Before the upload: killed after it, the agent would leave the new one with another's manifest.
 
-async def _forget_old(destination: Destination, name: str) -> None:
-    """Delete manifest and notes of a replaced snapshot, as they do not match the new one.
-
-    Not before it is replaced: the guard compares with its manifest as long as it is there.
+    Returns:
+        Them by name, to be put back if the snapshot is not replaced.
     """
+    await in_thread(context.spool.verdict)
+    taken: dict[str, bytes] = {}
     for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL):
+        note = beside.name_for(name)
+        try:
+            taken[note] = await verification.small(destination.storage, note)
+        except SnapshotNotFound:
+            continue
+        except StorageError:  # such as of credentials that may only write
+            pass
         with suppress(StorageError):
-            await destination.storage.delete(beside.name_for(name))
+            await destination.storage.delete(note)
+    return taken
+
+
+async def _put_back(destination: Destination, name: str, taken: Mapping[str, bytes]) -> None:
+    """Store manifest and notes of a snapshot again that was not replaced: the guard needs them."""
+    manifest = taken.get(manifest_name(name))
+    if manifest is None or not await is_still_there(destination, name, manifest):
+        return
+    for note, content in taken.items():
+        with suppress(StorageError):
+            await destination.storage.put(note, BytesSource(content))
 
 
 async def _confirm_lease(destination: Destination, name: str, context: RunContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 import anyio
@@ -25,16 +26,27 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     Returns:
         `None` if it is unknown: the storage cannot be listed, or lists another length.
     """
-    if not destination.prunes:
-        return None
-    try:
-        with anyio.fail_after(_LOOK_WITHIN):
-            sizes = await sizes_of(destination.storage)
-    except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+    if not destination.prunes or (sizes := await _list_sizes(destination)) is None:
         return None
     if manifest.snapshot not in sizes:
         return False
     return True if sizes[manifest.snapshot] == manifest.size else None
+
+
+async def is_still_there(destination: Destination, name: str, manifest: bytes) -> bool:
+    """Return whether a storage lists the snapshot that a manifest describes, as far as it can."""
+    sizes = await _list_sizes(destination)
+    with suppress(ValueError):
+        return sizes is not None and sizes.get(name) == Manifest.from_json(manifest).size
+    return False
+
+
+async def _list_sizes(destination: Destination) -> Mapping[str, int] | None:
+    try:
+        with anyio.fail_after(_LOOK_WITHIN):
+            return await sizes_of(destination.storage)
+    except Exception:  # noqa: BLE001 - the failure that led here is the one to tell
+        return None
 
 
 async def read_history(

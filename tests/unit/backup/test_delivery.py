@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core.archives import archive, members, meta
@@ -60,11 +61,15 @@ class Disk(MemoryStorage):
         self.fails = ""
         self.room = 1 << 30
         self.beside: set[str] = set()
+        self.hanging = anyio.Event()
 
     async def put(self, name: str, source: UploadSource) -> int:
         if not name.endswith(".snap"):
             return await super().put(name, source)
         self.beside = {*self._objects}
+        if self.fails == "hangs":
+            self.hanging.set()
+            await anyio.sleep_forever()
         if self.fails == "before":
             raise StorageUnavailable("the connection was cut")
         size = await super().put(name, source)
@@ -124,12 +129,29 @@ async def test_a_failed_upload_leaves_the_static_snapshot_its_manifest(tmp_path:
 
     assert (await site.save("before")).error is not None
 
-    assert manifest_name(LATEST) in site.disk.beside, "during the upload, too, if it is killed"
+    assert site.disk.beside == {LATEST}, "killed now, it is unverified, and no mismatch"
     assert site.disk.texts == before
     site.server.cluster_id = "another"
     site.server.now += MINUTE * 5
     assert "the cluster is another" in (await site.save()).alarm
     assert (await site.save()).alarm == ""
+
+
+async def test_an_upload_that_is_stopped_leaves_the_static_snapshot_its_notes(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, static_name=LATEST)
+    await site.save()
+    await site.destination.mark(LATEST, Sidecar.DRILL, "passed")
+    before = site.disk.texts
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(site.save, "hangs")
+        await site.disk.hanging.wait()
+        assert site.disk.beside == {LATEST}
+        tasks.cancel_scope.cancel()
+
+    assert site.disk.texts == before
 
 
 @pytest.mark.parametrize("fails", ["after", "wrong size"])

@@ -14,13 +14,12 @@ from raft_snapshot_agent.backup.run_context import RunContext
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.core.state.report import StorageResult
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
+from raft_snapshot_agent.destination.sidecars import take_away
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseLost,
-    SnapshotNotFound,
     StorageError,
     StorageFull,
     Unconfirmed,
@@ -33,6 +32,9 @@ from raft_snapshot_agent.threads import in_thread
 
 _PUT_BACK_WITHIN = 10.0
 """Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
+
+_OF_THE_OLD = (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL)
+"""What describes a snapshot that is replaced, and not the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,11 @@ async def _store(
         Its manifest, and the failure that was reported although it is stored.
     """
     reused = destination.name in context.reused
-    taken = await _take_notes(destination, name, context) if destination.replaces or reused else {}
+    taken: Mapping[str, bytes] = {}
+    if destination.replaces or reused:
+        # Before the upload: killed after it, the agent would leave it with another's manifest.
+        await in_thread(context.spool.verdict)
+        taken = await take_away(destination.storage, name, _OF_THE_OLD)
     size, failure = 0, None
     try:
         size = await destination.storage.put(name, context.source)
@@ -192,29 +198,6 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     if failure is None:
         return ()
     return (f"it has the snapshot, but reported a failure: {as_failure(failure)}",)
-
-
-async def _take_notes(destination: Destination, name: str, context: RunContext) -> dict[str, bytes]:
-    """Take manifest and notes of a snapshot to be replaced away, as they do not match the new one.
-
-    Before the upload: killed after it, the agent would leave the new one with another's manifest.
-
-    Returns:
-        Them by name, to be put back if the snapshot is not replaced.
-    """
-    await in_thread(context.spool.verdict)
-    taken: dict[str, bytes] = {}
-    for beside in (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL):
-        note = beside.name_for(name)
-        try:
-            taken[note] = await verification.small(destination.storage, note)
-        except SnapshotNotFound:
-            continue
-        except StorageError:  # such as of credentials that may only write
-            pass
-        with suppress(StorageError):
-            await destination.storage.delete(note)
-    return taken
 
 
 async def _put_back(destination: Destination, name: str, taken: Mapping[str, bytes]) -> None:

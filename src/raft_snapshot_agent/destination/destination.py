@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
@@ -20,15 +19,15 @@ from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import write_restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manifest, Sidecar, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.deletion import Deleting, Pruned, list_warnings
 from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
 from raft_snapshot_agent.destination.listing import Listing, listed, static
 from raft_snapshot_agent.destination.proofs import Proofs
 from raft_snapshot_agent.destination.refused_deletes import Refusals
 from raft_snapshot_agent.destination.remembered import Remembered
+from raft_snapshot_agent.destination.sidecars import read_if_any, read_manifest
 from raft_snapshot_agent.destination.verdicts import Verdicts
-from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageError
+from raft_snapshot_agent.errors import LoginRefused, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage, sizes_of
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.threads import beside_loop
@@ -130,7 +129,7 @@ class Destination:
 
     async def manifest(self, name: str) -> Manifest | None:
         """Read the manifest of a snapshot; `None` if there is none."""
-        return await verification.manifest(self.storage, name)
+        return await read_manifest(self.storage, name)
 
     async def sweep(self, dead_runs: frozenset[str]) -> None:
         """Remove incomplete files of crashed runs, if the credentials allow it."""
@@ -183,9 +182,8 @@ class Destination:
         """Read why retention is suspended; `None` if it is not."""
         if (name := self.notes.guard) is None:
             return None
-        with suppress(SnapshotNotFound):
-            return Alarm.from_json(await verification.small(self.storage, name))
-        return None
+        text = await read_if_any(self.storage, name)
+        return None if text is None else Alarm.from_json(text)
 
     async def acknowledge(self) -> Alarm | None:
         """Resume retention; return why it was suspended."""

@@ -9,8 +9,8 @@ import anyio
 
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Sidecar, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource
 
@@ -111,7 +111,7 @@ def _choose_newest(
 
 async def _read(destination: Destination, stored: Stored) -> DrillNote | None:
     name = Sidecar.DRILL.name_for(stored.name)
-    return DrillNote.from_json(await verification.small(destination.storage, name), stored.name)
+    return DrillNote.from_json(await read_small(destination.storage, name), stored.name)
 
 
 def _is_believed(destination: Destination, note: DrillNote) -> bool:

@@ -17,9 +17,9 @@ from raft_snapshot_agent.core.snapshots.note_names import NoteNames
 from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import is_believed
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Instant, Manifest, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.destination.proofs import Proofs
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.threads import beside_loop
@@ -96,10 +96,10 @@ async def look(
     alarm = restored = None
     with suppress(SnapshotNotFound):  # deleted in the meantime
         if names.guard is not None and names.guard in listing.notes:
-            alarm = Alarm.from_json(await verification.small(storage, names.guard))
+            alarm = Alarm.from_json(await read_small(storage, names.guard))
     with suppress(SnapshotNotFound):
         if names.restored in listing.notes:
-            restored = Restored.from_json(await verification.small(storage, names.restored))
+            restored = Restored.from_json(await read_small(storage, names.restored))
     warnings = await beside_loop(partial(_list_warnings, stored), len(stored))
     if restored is not None and not is_believed(restored, proofs.keys):
         restored, warnings = None, (*warnings, _UNSIGNED.format(names.restored))

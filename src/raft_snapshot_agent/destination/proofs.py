@@ -26,8 +26,8 @@ from raft_snapshot_agent.core.history.retention import Plan
 from raft_snapshot_agent.core.snapshots.naming import Naming
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.remembered import Remembered
+from raft_snapshot_agent.destination.sidecars import read_manifest
 from raft_snapshot_agent.errors import LoginRefused, StorageError, StorageUnavailable
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import beside_loop
@@ -105,7 +105,7 @@ class Proofs:
         if self.gaps is not None and self.gaps.covers(name):
             return Unread()
         try:
-            return await verification.manifest(self.storage, name)
+            return await read_manifest(self.storage, name)
         except LoginRefused:
             raise
         except StorageError as error:

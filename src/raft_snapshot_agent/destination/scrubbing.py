@@ -20,6 +20,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.listing import listed
+from raft_snapshot_agent.destination.sidecars import read_if_any
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading, SnapshotState
 from raft_snapshot_agent.errors import LoginRefused, SnapshotNotFound, StorageDenied, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, sizes_of
@@ -61,9 +62,8 @@ async def read_scrub_note(
     Raises:
         StorageError: It cannot be read.
     """
-    try:
-        text = await verification.small(destination.storage, destination.notes.scrub)
-    except SnapshotNotFound:
+    text = await read_if_any(destination.storage, destination.notes.scrub)
+    if text is None:
         return ScrubNote()
     note = ScrubNote.from_json(text, destination.keys, now)
     return note if stored is None else note.about(stored, destination.static_name)

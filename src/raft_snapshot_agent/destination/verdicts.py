@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from raft_snapshot_agent.core.snapshots.naming import Naming, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.destination.verification import Copy, Reading, SnapshotState
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
@@ -74,7 +75,7 @@ class Verdicts:
 
     async def _add_date(self, one: Stored) -> Stored:
         try:
-            note = await verification.small(self.storage, Sidecar.BROKEN.name_for(one.name))
+            note = await read_small(self.storage, Sidecar.BROKEN.name_for(one.name))
         except SnapshotNotFound:
             return replace(one, condemned=False, condemned_at=None)
         except StorageError:

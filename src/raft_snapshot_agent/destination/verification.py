@@ -15,20 +15,17 @@ from functools import partial
 from typing import Protocol, cast
 
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
-from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
+from raft_snapshot_agent.destination.sidecars import read_manifest
 from raft_snapshot_agent.errors import (
     AgentError,
     MismatchedSnapshot,
-    SnapshotNotFound,
     StorageError,
     VerificationError,
 )
 from raft_snapshot_agent.storage.base import Storage
 from raft_snapshot_agent.threads import in_thread
 
-_SMALL = 1 << 20
-"""Maximum bytes of a note or a manifest; valid ones have a few hundred."""
 _REPLACED = "it was replaced after it was stored; do not trust it unless you know by whom"
 
 
@@ -112,7 +109,7 @@ class Copy:
             )
 
     async def expected(self) -> Expected:
-        return Expected(self.index, await manifest(self.storage, self.name))
+        return Expected(self.index, await read_manifest(self.storage, self.name))
 
 
 async def judge(
@@ -184,34 +181,6 @@ def compare(snapshot: Snapshot, expected: Expected) -> None:
         raise MismatchedSnapshot(
             "it is whole, but its manifest tells another size, index or term", hint=_REPLACED
         )
-
-
-async def manifest(storage: Storage, name: str) -> Manifest | None:
-    """Read the manifest of a snapshot; `None` if it is missing or damaged.
-
-    Raises:
-        StorageError: It cannot be read.
-    """
-    try:
-        return Manifest.from_json(await small(storage, manifest_name(name)))
-    except (SnapshotNotFound, ValueError):
-        return None
-
-
-async def small(storage: Storage, name: str) -> bytes:
-    """Read a note or a manifest; cut off one that is too large to be valid.
-
-    Raises:
-        SnapshotNotFound: It does not exist.
-        StorageError: It cannot be read.
-    """
-    content = b""
-    async with aclosing(cast("AsyncGenerator[bytes]", storage.read(name))) as pieces:
-        async for piece in pieces:
-            content += piece
-            if len(content) > _SMALL:
-                break
-    return content[:_SMALL]
 
 
 def _find_defect(verifier: ArchiveVerifier, piece: bytes) -> VerificationError | None:

@@ -18,10 +18,10 @@ from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import admit_copies
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note
+from raft_snapshot_agent.destination.sidecars import read_if_any, read_small
 from raft_snapshot_agent.destination.verification import Expected, Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -217,7 +217,7 @@ class Copying:
         """Store the manifest unchanged; return a warning, if any."""
         if not one.verified:
             return ""
-        text = await verification.small(self.source.storage, manifest_name(one.name))
+        text = await read_small(self.source.storage, manifest_name(one.name))
         try:
             manifest = Manifest.from_json(text)
         except ValueError:
@@ -239,9 +239,8 @@ class Copying:
             await self._take_note(one.name, Sidecar.DRILL)
 
     async def _take_note(self, name: str, beside: Sidecar) -> None:
-        try:
-            text = await verification.small(self.source.storage, beside.name_for(name))
-        except SnapshotNotFound:  # deleted in the meantime
+        text = await read_if_any(self.source.storage, beside.name_for(name))
+        if text is None:  # deleted in the meantime
             return
         if beside is not Sidecar.DRILL or DrillNote.from_json(text, name) is not None:
             await self.target.storage.put(beside.name_for(name), BytesSource(text))

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from raft_snapshot_agent.core.snapshots.notes import Restored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
+from raft_snapshot_agent.destination.sidecars import read_if_any
+from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.uptime import instant
@@ -47,7 +47,9 @@ class RestoreNotes:
         """
 
         async def note(destination: Destination) -> None:
-            self._replaced[destination.name] = await _read_note(destination)
+            self._replaced[destination.name] = await read_if_any(
+                destination.storage, destination.notes.restored
+            )
             await destination.expect(restored)
 
         def say(name: str, error: AgentError) -> str:
@@ -77,13 +79,6 @@ class RestoreNotes:
 
         noted = filter(lambda one: one.name in self._replaced, self.destinations)
         return await _note_each(noted, put_back, say)
-
-
-async def _read_note(destination: Destination) -> bytes | None:
-    try:
-        return await verification.small(destination.storage, destination.notes.restored)
-    except SnapshotNotFound:
-        return None
 
 
 async def _note_each(

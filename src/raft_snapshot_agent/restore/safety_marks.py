@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
-from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import AgentError
 
 HELD_AS = "safety snapshot: what a restore replaced"
@@ -19,7 +19,7 @@ async def is_safety_snapshot(destination: Destination, stored: Stored) -> bool:
     if stored.safety or not stored.held:
         return stored.safety
     try:
-        note = await verification.small(destination.storage, Sidecar.HOLD.name_for(stored.name))
+        note = await read_small(destination.storage, Sidecar.HOLD.name_for(stored.name))
     except AgentError:
         return False
     return note.startswith(HELD_AS.encode())

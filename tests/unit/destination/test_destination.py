@@ -22,7 +22,7 @@ from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Instant, Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.remembered import Remembered
-from raft_snapshot_agent.destination.verification import small
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import StorageDenied, StorageUnavailable
 from raft_snapshot_agent.restore.noting import RestoreNotes
 from raft_snapshot_agent.storage.base import BytesSource
@@ -81,7 +81,7 @@ async def test_the_reason_of_a_hold_may_be_typed_in_another_encoding() -> None:
     await destination.mark(named(0), Sidecar.HOLD, typed)
     (stored,) = await destination.stored()
     assert stored.held
-    note = await small(destination.storage, Sidecar.HOLD.name_for(named(0)))
+    note = await read_small(destination.storage, Sidecar.HOLD.name_for(named(0)))
     assert note == b"before the caf?\n"
 
 

@@ -7,7 +7,7 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME, Restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.verification import small
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.restore.noting import RestoreNotes
 
@@ -22,7 +22,7 @@ def opened(name: str) -> Destination:
 
 async def read(destination: Destination) -> bytes | None:
     try:
-        return await small(destination.storage, RESTORED_NAME)
+        return await read_small(destination.storage, RESTORED_NAME)
     except SnapshotNotFound:
         return None
 

@@ -17,7 +17,7 @@ import pytest
 from pydantic import TypeAdapter
 from tests.raw_server import OK, Pieces, RawServer, body, dripping, endless, whole
 
-from raft_snapshot_agent.destination.verification import small
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.process import until
@@ -311,7 +311,7 @@ def huge(length: bytes) -> Pieces:
 async def test_a_manifest_of_two_gigabytes_is_cut_while_it_comes(kind: str) -> None:
     with RawServer(huge(b"2147483648")) as server:
         storage = s3(server.address) if kind == "s3" else opened(kind, server.address)
-        text = await small(storage, "raft-snapshot-guard.json")
+        text = await read_small(storage, "raft-snapshot-guard.json")
         assert len(text) == MIB
         assert server.sent < 64 * MIB
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 from tests.unit.processes import until
 
-from raft_snapshot_agent.destination.verification import small
+from raft_snapshot_agent.destination.sidecars import read_small
 from raft_snapshot_agent.errors import LoginRefused, StorageUnavailable
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import Storage
@@ -90,12 +90,12 @@ def _storage(store: _Store, kind: str) -> Storage:
 def test_many_manifests_are_read_over_few_connections(store: _Store, kind: str) -> None:
     async def read_all() -> None:
         storage = _storage(store, kind)
-        await small(storage, "first.json")
+        await read_small(storage, "first.json")
         waiting = iter(range(_MANIFESTS))
 
         async def read() -> None:
             for number in waiting:
-                await small(storage, f"{number}.json")
+                await read_small(storage, f"{number}.json")
 
         async with anyio.create_task_group() as tasks:
             for _ in range(_AT_ONCE):
@@ -110,10 +110,10 @@ async def test_a_rotated_key_is_used_at_once(store: _Store, tmp_path: Path) -> N
     key = tmp_path / "key"
     key.write_text("key-1")
     storage = store.s3(access_key_id=f"file://{key}")
-    await small(storage, "a.json")
+    await read_small(storage, "a.json")
     store.key = "key-2"
     key.write_text("key-2")
-    assert await small(storage, "b.json") == b"{}"
+    assert await read_small(storage, "b.json") == b"{}"
 
 
 class _Clients:

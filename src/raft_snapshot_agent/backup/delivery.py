@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from anyio import CancelScope, move_on_after
 
@@ -29,6 +30,9 @@ from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
+
+if TYPE_CHECKING:
+    from raft_snapshot_agent.backup.finish import Room
 
 _PUT_BACK_WITHIN = 10.0
 """Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
@@ -69,11 +73,11 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
         with phase("upload", destination.name):
             try:
                 stored = await _attempt(destination, name, context, started)
-            except StorageFull:
-                deleted = await _make_room(destination, name, context)
-                if not deleted:
-                    raise
-                delivery = replace(delivery, deleted=deleted)
+            except StorageFull as full:
+                room = await _make_room(destination, name, context)
+                if not room.deleted:
+                    raise room.explain(full) from None
+                delivery = replace(delivery, deleted=room.deleted)
                 stored = await _attempt(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, warnings=(), error=as_failure(error))
@@ -105,8 +109,8 @@ async def _finish(
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 
 
-async def _make_room(destination: Destination, name: str, context: RunContext) -> tuple[str, ...]:
-    """Apply retention to a full storage; return the names of the deleted snapshots."""
+async def _make_room(destination: Destination, name: str, context: RunContext) -> Room:
+    """Apply retention to a full storage."""
     from raft_snapshot_agent.backup.finish import make_room
 
     snapshot = await in_thread(context.spool.verdict)

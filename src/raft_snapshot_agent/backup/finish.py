@@ -17,10 +17,7 @@ from raft_snapshot_agent.core.state.report import StorageResult
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.listing import Listing, static
-from raft_snapshot_agent.errors import (
-    AgentError,
-    StorageError,
-)
+from raft_snapshot_agent.errors import AgentError, StorageError, StorageFull
 from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.threads import beside_loop
@@ -39,6 +36,23 @@ class _Compared:
     may_prune: bool
     written: int = 0
     """Size of the manifest in bytes; 0: it could not be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What retention did in a full storage."""
+
+    deleted: tuple[str, ...] = ()
+    """Names of the deleted snapshots."""
+    obstacle: str = ""
+    """Why no more were deleted; empty if the rules keep all that is left."""
+
+    def explain(self, full: StorageFull) -> StorageFull:
+        """Return the error of the full storage, with why retention makes no room there."""
+        if not self.obstacle:
+            return full
+        why = f"retention makes no room: {self.obstacle}"
+        return StorageFull(full.message, hint=f"{full.hint}; {why}" if full.hint else why)
 
 
 async def finish(
@@ -161,7 +175,7 @@ async def make_room(
     manifest: Manifest,
     unsettled: Unsettled,
     clock: Callable[[], datetime],
-) -> tuple[str, ...]:
+) -> Room:
     """Apply retention to a storage that is too full for a verified snapshot.
 
     What the rules keep without the new snapshot stays, and nothing is deleted that would not be
@@ -172,17 +186,21 @@ async def make_room(
         manifest: The manifest of the new snapshot.
         unsettled: Snapshots whose state is not known yet.
         clock: Returns the present time.
-
-    Returns:
-        The names of the deleted snapshots.
     """
-    if not _is_pruned(destination) or unsettled.unvouched.get(destination.name):
-        return ()
+    if not _is_pruned(destination):
+        return Room()
+    if unsettled.unvouched.get(destination.name):
+        return Room(obstacle="an earlier snapshot has no manifest yet")
     before = await read_history_before(destination, manifest)
-    if not (isinstance(before, History) and before.accepts(manifest, destination.losses)):
-        return ()
+    if not isinstance(before, History):
+        return Room(obstacle="" if before is None else before.message)
+    if before.alarm is not None:
+        return Room(obstacle=before.alarm.remedy)
+    if not before.accepts(manifest, destination.losses):
+        return Room(obstacle="the new snapshot would raise an alarm")
     delivery = StorageResult(destination.name, destination.storage.kind)
-    return (await _prune(destination, delivery, clock, before.listing)).deleted
+    pruned = await _prune(destination, delivery, clock, before.listing)
+    return Room(pruned.deleted, "; ".join(pruned.warnings))
 
 
 def _is_pruned(destination: Destination) -> bool:

@@ -62,5 +62,6 @@ def _describe(cluster: str, storage: str, one: Stored) -> dict[str, Any]:
         "verified": one.proved,
         "held": one.held,
         "broken": one.broken,
+        "mismatched": one.mismatched,
         "drilled": one.drilled,
     }

@@ -16,6 +16,7 @@ from tests.unit.core.archives import archive, members, meta
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming, manifest_name
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Outcome, StorageResult
 from raft_snapshot_agent.destination.destination import Destination
@@ -240,12 +241,28 @@ async def test_a_full_storage_loses_nothing_for_a_snapshot_that_raises_an_alarm(
     before = site.disk.texts
 
     site.server.cluster_id = "another"
-    assert isinstance((await site.save()).error, StorageFull)
+    full = [(await site.save()).error]
     site.server.cluster_id = "one"
     site.agent._unsettled.unvouched["disk"].append(manifest_of(site))
-    assert isinstance((await site.save()).error, StorageFull)
+    full.append((await site.save()).error)
 
+    assert [isinstance(error, StorageFull) for error in full] == [True, True]
+    assert "retention makes no room: the new snapshot would raise an alarm" in str(full[0])
+    assert "retention makes no room: an earlier snapshot has no manifest yet" in str(full[1])
     assert site.disk.texts == before
+
+
+async def test_a_full_storage_tells_what_keeps_retention_from_making_room(tmp_path: Path) -> None:
+    site = Site(tmp_path, retention=Retention(last=9))
+    await site.fill(6)
+    site.keep(last=1, max_deletes=2)
+
+    assert "max_deletes" in str((await site.save()).error)
+
+    site.keep(last=1)
+    alarm = Alarm("the ID is another", "a.snap", "2026-11-28T00:00:00Z")
+    await site.disk.put(GUARD_NAME, BytesSource(alarm.to_json()))
+    assert "prune --acknowledge" in str((await site.save()).error)
 
 
 def manifest_of(site: Site) -> Manifest:

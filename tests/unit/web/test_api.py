@@ -9,8 +9,9 @@ from datetime import timedelta
 
 import pytest
 from tests.unit.web.serving import WITHIN, serve
-from tests.unit.web.statuses import KINDS, NOW, agent, cluster, many, stored
+from tests.unit.web.statuses import KINDS, NOW, agent, cluster, many, storage, stored
 
+from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.observe.status_document import document
 from raft_snapshot_agent.web.probes import STALE, probe_health, probe_readiness
@@ -126,6 +127,14 @@ def test_what_is_stored_is_listed_page_by_page() -> None:
     chosen = list_snapshots(status, Question("b", "s3"))["snapshots"]
     assert {(one["cluster"], one["storage"]) for one in chosen} == {("b", "s3")}
     assert chosen[0]["name"] == stored(0).name
+
+
+@pytest.mark.parametrize("state", ["held", "mismatched", "drilled"])
+def test_what_is_known_of_a_stored_snapshot_is_listed(state: str) -> None:
+    survey = Survey.of((stored(0, **{state: True}), stored(1)), NOW)
+    one = storage(holding=Holding("local", "local", survey=survey))
+    both = list_snapshots(agent(cluster(storages=(one,))), Question())
+    assert [one[state] for one in both["snapshots"]] == [True, False]
 
 
 def test_the_words_of_vault_enterprise() -> None:

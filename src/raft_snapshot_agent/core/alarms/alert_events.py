@@ -21,7 +21,7 @@ class AlertEvent(StrEnum):
     DRILL_FAILED = "drill_failed"
     """The last drill failed, or a scheduled one cannot be run or is overdue."""
     SCRUB_FAILED = "scrub_failed"
-    """A stored snapshot was read back and is broken."""
+    """A stored snapshot was read back and is broken, or not what its manifest describes."""
     LEASE_UNUSABLE = "lease_unusable"
     """The lease record cannot be read or written."""
     LOGIN_FAILING = "login_failing"

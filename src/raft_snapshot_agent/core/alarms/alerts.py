@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from shlex import quote
@@ -18,6 +18,7 @@ from raft_snapshot_agent.core.alarms.problems import (
 )
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
+from raft_snapshot_agent.core.snapshots.snapshot import MISDESCRIBED, Stored
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.role import Role
@@ -215,8 +216,16 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
 
 def _list_broken(survey: Survey) -> list[str]:
-    """List broken snapshots of a storage: known ones, and those found when read back."""
-    broken = () if survey.census is None else survey.census.broken
-    names = enumerate_names([one.name for one in broken], 1)
-    known = [f"known to be broken: {names}"] if broken else []
+    """List unusable snapshots of a storage: known ones, and those found when read back."""
+    known = []
+    if survey.census is not None:
+        found = [
+            ("known to be broken", survey.census.broken),
+            (MISDESCRIBED, survey.census.mismatched),
+        ]
+        known = [f"{what}: {_enumerate(stored)}" for what, stored in found if stored]
     return known + ([] if survey.scrubbed is None else survey.scrubbed.doubts)
+
+
+def _enumerate(stored: Iterable[Stored]) -> str:
+    return enumerate_names([one.name for one in stored], 1)

@@ -48,6 +48,11 @@ class Census:
     doubtful: tuple[Stored, ...] = ()
     """Others that do not count, such as those with a wrong signature."""
 
+    @property
+    def mismatched(self) -> tuple[Stored, ...]:
+        """Those that were read and are not what their manifests describe."""
+        return tuple(one for one in self.doubtful if one.mismatched)
+
     def describe_doubtful(self) -> str:
         """Say that newer snapshots are there, and why they do not count; empty without any."""
         newest = self.newest

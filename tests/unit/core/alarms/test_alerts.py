@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.alarms.problems import ProblemKind, Severity, list
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
-from raft_snapshot_agent.core.state.freshness import Census
+from raft_snapshot_agent.core.state.freshness import Census, census
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.role import Role
@@ -173,6 +173,14 @@ def test_what_was_rotten_when_it_was_read_back_is_told() -> None:
     (found,) = find_alerts(agent(rotten))
     assert found.event is AlertEvent.SCRUB_FAILED
     assert "gone.snap" in found.text
+
+
+def test_a_snapshot_that_was_exchanged_is_told() -> None:
+    exchanged = Stored("c.snap", NOW, 1, verified=True, mismatched=True)
+    listed = Survey(census((exchanged, Stored("b.snap", NOW - HOUR, 1)), NOW), 2)
+    (found,) = find_alerts(agent(cluster(storage(holding=held(survey=listed)))))
+    assert found.event is AlertEvent.SCRUB_FAILED
+    assert "not what its manifest describes: c.snap" in found.text
 
 
 def test_a_cluster_that_is_disabled_or_stuck_fails() -> None:

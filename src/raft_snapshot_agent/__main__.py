@@ -165,10 +165,10 @@ def _explain(error: Exception) -> tuple[str, int]:
             says = says.replace("Value error, ", "").rstrip(".\n")
             return says + "\n" if "\n" in says else f"error: {says} (see --help)\n", _LOCAL
         case _:
-            from raft_snapshot_agent.observe.trace import defect
+            from raft_snapshot_agent.observe.failures import describe_defect
 
             return (
-                f"error: {defect(error)} (a bug: --debug shows more; please report it)\n",
+                f"error: {describe_defect(error)} (a bug: --debug shows more; please report it)\n",
                 _LOCAL,
             )
 

@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.schedules.schedule import Every, Schedule
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name, parse
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.storage.base import BytesSource
 
@@ -106,7 +106,7 @@ class Site:
         assert self.keys is not None
         return self.keys
 
-    async def run(self, after: float = 1.0, run: str = "abcdef") -> StorageResult:
+    async def run(self, after: float = 1.0, run: str = "abcdef") -> Delivery:
         """Take a snapshot, as the agent does once it is stored, and let time pass.
 
         Arguments:
@@ -121,13 +121,13 @@ class Site:
         self.elapsed += after
         return done
 
-    async def take(self, name: str, content: bytes) -> StorageResult:
+    async def take(self, name: str, content: bytes) -> Delivery:
         destination, clock = self.destination, lambda: self.now
         told = replace(manifest_for(name, content), clock="host", began=3600.0 * self.elapsed)
         told = replace(told, ended=told.began + 1, term=verified(content).meta.term)
         await self.storage.put(name, BytesSource(content))
         before = await lookup.read_history(destination, Instant(told.clock, told.began), self.now)
-        delivery = StorageResult("memory", "memory")
+        delivery = Delivery("memory", "memory")
         done = await finish.finish(destination, told, before, delivery, Unsettled(), clock)
         self.good[name] = content
         self.deleted.append(len(done.deleted))

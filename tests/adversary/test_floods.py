@@ -190,7 +190,7 @@ def test_one_run_deletes_no_more_than_the_schedule_explains_and_prune_all_the_re
         (told,) = done.warnings
         assert "they are deleted in the next runs" in told
         planned = await site.destination.prune(site.now, dry_run=True)
-        assert (len(planned.plan.delete), len(planned.plan.left)) == (26, 28)
+        assert (len(planned.plan.delete), len(planned.plan.postponed)) == (26, 28)
         assert len((await site.destination.prune(site.now, everything=True)).deleted) == 54
         assert (await site.run()).warnings == ()
 

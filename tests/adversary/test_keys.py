@@ -18,7 +18,7 @@ from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name
-from raft_snapshot_agent.destination.holdings import look
+from raft_snapshot_agent.destination.holdings import look_at
 from raft_snapshot_agent.errors import AgentError, ConfigError, VerificationError
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -45,7 +45,7 @@ async def stored() -> Site:
 async def test_freshness_goes_by_what_is_signed() -> None:
     site = await stored()
 
-    holding = await look(site.destination, ScheduleSpec(Every(timedelta(hours=1))), NOW)
+    holding = await look_at(site.destination, ScheduleSpec(Every(timedelta(hours=1))), NOW)
 
     assert holding.newest is not None
     assert holding.newest.name == named(5)

@@ -52,7 +52,7 @@ print(os.umask(0o77) and "" or "", tried(os.mkdir, "written"))
 
 @pytest.fixture
 def node(closed_in: Path) -> Iterator[OpenBaoNode]:
-    made = private_node("drill", closed_in, must_be_closed=True)
+    made = private_node("drill", closed_in, must_be_isolated=True)
     try:
         yield made
     finally:
@@ -123,7 +123,7 @@ def test_a_server_works_in_there(node: OpenBaoNode, closed_in: Path) -> None:
 
 def test_its_folder_may_lie_deep(tmp_path: Path, closed_in: Path) -> None:
     deep = tmp_path / ("d" * 60) / ("e" * 60) / "drill"
-    made = private_node("drill", deep, must_be_closed=True)
+    made = private_node("drill", deep, must_be_isolated=True)
     try:
         made.start()
         assert not made.seal_status()["initialized"]
@@ -134,7 +134,7 @@ def test_its_folder_may_lie_deep(tmp_path: Path, closed_in: Path) -> None:
 def test_it_ends_with_whoever_started_it(closed_in: Path) -> None:
     code = (
         "import sys, pathlib, time; from raft_snapshot_agent.servers.private import private_node;"
-        "node = private_node('drill', pathlib.Path(sys.argv[1]), must_be_closed=True);"
+        "node = private_node('drill', pathlib.Path(sys.argv[1]), must_be_isolated=True);"
         "node.start(); print(node.process.pid, flush=True); time.sleep(60)"
     )
     argv = [sys.executable, "-c", code, str(closed_in)]
@@ -328,7 +328,7 @@ def no_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_production_is_not_brought_to_life_there(no_namespaces: None, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        private_node("drill", tmp_path / "drill", must_be_closed=True)
+        private_node("drill", tmp_path / "drill", must_be_isolated=True)
     assert "unshare: Operation not permitted" in caught.value.message
     assert "user namespaces" in caught.value.hint
 
@@ -336,7 +336,7 @@ def test_production_is_not_brought_to_life_there(no_namespaces: None, tmp_path: 
 def test_what_is_not_production_gets_no_key_over_a_port(
     no_namespaces: None, tmp_path: Path
 ) -> None:
-    made = private_node("drill", tmp_path / "drill", must_be_closed=False)
+    made = private_node("drill", tmp_path / "drill", must_be_isolated=False)
     try:
         made.start()
         assert made.address.startswith("unix:///")

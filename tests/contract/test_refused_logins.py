@@ -22,7 +22,7 @@ from tests.stores.running import PASSWORD, USERNAME
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.holdings import look
+from raft_snapshot_agent.destination.holdings import look_at
 from raft_snapshot_agent.doctor.results import CheckResult, Status
 from raft_snapshot_agent.doctor.stores import judge
 from raft_snapshot_agent.errors import LoginRefused
@@ -47,7 +47,7 @@ async def said_of(settings: dict[str, Any]) -> CheckResult:
     """What the doctor says of a storage that cannot be listed."""
     opened = SETTINGS.validate_python({"name": "store", "timeout": "20s", **settings})
     destination = Destination("store", opened.open(), prunes=opened.prune)
-    (result,) = judge(await look(destination, ScheduleSpec(Every(timedelta(hours=1))), NOW), NOW)
+    (result,) = judge(await look_at(destination, ScheduleSpec(Every(timedelta(hours=1))), NOW), NOW)
     assert SECRET not in f"{result}"
     return result
 

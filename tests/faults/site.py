@@ -32,7 +32,7 @@ from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.servers.openbao import AppRole
 from raft_snapshot_agent.servers.process import program, until
 from raft_snapshot_agent.servers.seaweedfs import SeaweedFS
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 AGENT = "raft-snapshot-agent"
@@ -287,7 +287,7 @@ def oldest_first(names: Iterable[str]) -> list[str]:
 
 def alone(agent: Agent, config: Config, log: Log) -> Daemon:
     """Make a daemon of one agent, whose configuration never changes."""
-    return Daemon(ActiveConfig({"": ClusterService(agent, config.schedule.open(), log)}, log))
+    return Daemon(ActiveConfig({"": ActiveCluster(agent, config.schedule.open(), log)}, log))
 
 
 def in_process(*arguments: str) -> Ending:

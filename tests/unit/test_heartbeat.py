@@ -18,10 +18,11 @@ from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
+from raft_snapshot_agent.observe.debug_log import log_request
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import PROGRESS, Progress, trace_request
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.observe.progress import PROGRESS, Progress
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 EVERY = datetime(2026, 1, 2, tzinfo=UTC) - datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,7 +81,7 @@ async def stands_still() -> None:
 
 async def goes_on() -> None:
     while True:
-        with trace_request("GET", "http://a"):
+        with log_request("GET", "http://a"):
             await anyio.sleep(0.02)
 
 
@@ -96,8 +97,8 @@ async def beats(does: Any, systemd: socket.socket, path: Path) -> tuple[bool, bo
     agent: Any = Standing(does)
     agent.destinations = (Destination("a", MemoryStorage()),)
     log = configure("text", "info")
-    service = ClusterService(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
-    daemon = Daemon(ActiveConfig({"": service}, log), notifier=Notifier(environ))
+    service = ActiveCluster(agent, ScheduleSpec(Every(EVERY)), log, patience=1.0)
+    daemon = Daemon(ActiveConfig({"": service}, log), notifier=SystemdNotifier(environ))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(daemon._feed_watchdog)
         daemon._assign(daemon._active, tasks)
@@ -138,7 +139,7 @@ def test_progress_is_noted_where_work_is_done() -> None:
         time.sleep(0.05)
         assert progress.idle >= 0.05
         began = time.monotonic()
-        with trace_request("put", "a"):
+        with log_request("put", "a"):
             assert progress.idle <= time.monotonic() - began
     finally:
         PROGRESS.reset(token)

@@ -25,14 +25,15 @@ from raft_snapshot_agent.backup.run_context import RunContext, Unsettled
 from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshots.naming import Naming
-from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.destination.deletion import Pruned
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
 from raft_snapshot_agent.lease.held_lease import HeldLease
+from raft_snapshot_agent.observe.debug_log import RUN
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.phases import PhaseNotes, phase
-from raft_snapshot_agent.observe.trace import RUN, as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import Download, stop_when_cancelled, verify
 from raft_snapshot_agent.transfer.spool import Spool
@@ -267,7 +268,7 @@ class Agent:
     ) -> Report:
         leader, spool = context.leader, context.spool
         download = Download(self.cluster, leader, spool, self._deadline)
-        deliveries: dict[str, StorageResult] = {}
+        deliveries: dict[str, Delivery] = {}
         digest = any(destination.with_manifest for destination in destinations)
         counter = MountCounter() if digest else None  # manifests need it, as they need the digest
         index = leader.applied_index

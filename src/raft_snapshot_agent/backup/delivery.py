@@ -14,7 +14,7 @@ from raft_snapshot_agent.backup.lookup import is_still_there, is_there, read_his
 from raft_snapshot_agent.backup.run_context import RunContext
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.sidecars import take_away
@@ -25,8 +25,8 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     Unconfirmed,
 )
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.phases import phase
-from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
@@ -51,7 +51,7 @@ class _Attempt:
     warnings: tuple[str, ...]
 
 
-async def deliver(destination: Destination, context: RunContext, trouble: str) -> StorageResult:
+async def deliver(destination: Destination, context: RunContext, trouble: str) -> Delivery:
     """Store a snapshot in one storage, then apply its retention.
 
     Failures are in the delivery. Raises nothing. After the snapshot is stored there are only
@@ -64,7 +64,7 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
     """
     started = time.monotonic()
     warnings = (trouble,) if trouble else ()
-    delivery = StorageResult(
+    delivery = Delivery(
         destination.name, destination.storage.kind, warnings=warnings, required=destination.required
     )
     try:
@@ -91,8 +91,8 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
 
 
 async def _finish(
-    destination: Destination, context: RunContext, stored: _Attempt, delivery: StorageResult
-) -> StorageResult:
+    destination: Destination, context: RunContext, stored: _Attempt, delivery: Delivery
+) -> Delivery:
     """Write the manifest of the stored snapshot, and apply retention."""
     # Only storages need it: a file has no earlier snapshots to compare with or to prune.
     from raft_snapshot_agent.backup.finish import finish

@@ -13,12 +13,12 @@ from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.core.state.holding import Survey
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.destination.listing import Listing, static
 from raft_snapshot_agent.errors import AgentError, StorageError, StorageFull
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.threads import beside_loop
 
@@ -32,7 +32,7 @@ _PRUNE_WITHIN = 600.0
 class _Compared:
     """The result of comparing a snapshot and writing its manifest."""
 
-    delivery: StorageResult
+    delivery: Delivery
     may_prune: bool
     written: int = 0
     """Size of the manifest in bytes; 0: it could not be stored."""
@@ -59,10 +59,10 @@ async def finish(
     destination: Destination,
     manifest: Manifest,
     before: History | StorageError | None,
-    delivery: StorageResult,
+    delivery: Delivery,
     unsettled: Unsettled,
     clock: Callable[[], datetime],
-) -> StorageResult:
+) -> Delivery:
     """Compare with the previous snapshot, write the manifest, and prune.
 
     Failures are warnings of the delivery: the snapshot is stored, and no other is taken instead.
@@ -114,11 +114,11 @@ def _list_after(
 
 
 async def _survey(
-    delivery: StorageResult,
+    delivery: Delivery,
     listing: Listing | None,
     manifest: Manifest,
     clock: Callable[[], datetime],
-) -> StorageResult:
+) -> Delivery:
     """Summarise the content of the storage, if it was listed."""
     if listing is None:
         return delivery
@@ -135,13 +135,13 @@ async def _compare(
     destination: Destination,
     manifest: Manifest,
     before: History | StorageError | None,
-    delivery: StorageResult,
+    delivery: Delivery,
 ) -> _Compared:
     """Make the guard compare a snapshot with earlier ones, and write its manifest."""
     try:
         with anyio.fail_after(_NOTE_WITHIN):
             known = None if isinstance(before, StorageError) else before
-            judged = await destination.watch(known, manifest)
+            judged = await destination.judge_and_sign(known, manifest)
     except Exception as error:  # noqa: BLE001 - the snapshot is safe, whatever happens here
         why = f"{manifest.snapshot} is stored without a manifest, and nothing is pruned"
         said = _describe(error, _NOTE_WITHIN)
@@ -153,8 +153,8 @@ async def _compare(
 
 
 async def _write_manifest(
-    destination: Destination, manifest: Manifest, delivery: StorageResult
-) -> tuple[StorageResult, int]:
+    destination: Destination, manifest: Manifest, delivery: Delivery
+) -> tuple[Delivery, int]:
     """Write the manifest; a failure is a warning, as the snapshot is stored.
 
     Returns:
@@ -198,7 +198,7 @@ async def make_room(
         return Room(obstacle=before.alarm.remedy)
     if not before.accepts(manifest, destination.losses):
         return Room(obstacle="the new snapshot would raise an alarm")
-    delivery = StorageResult(destination.name, destination.storage.kind)
+    delivery = Delivery(destination.name, destination.storage.kind)
     pruned = await _prune(destination, delivery, clock, before.listing)
     return Room(pruned.deleted, "; ".join(pruned.warnings))
 
@@ -210,10 +210,10 @@ def _is_pruned(destination: Destination) -> bool:
 
 async def _prune(
     destination: Destination,
-    delivery: StorageResult,
+    delivery: Delivery,
     clock: Callable[[], datetime],
     listing: Listing | None,
-) -> StorageResult:
+) -> Delivery:
     """Delete what retention does not keep."""
     if not _is_pruned(destination):
         return delivery
@@ -228,7 +228,7 @@ async def _prune(
     return _add_warnings(delivery, *pruned.warnings)
 
 
-def _add_warnings(delivery: StorageResult, *why: str) -> StorageResult:
+def _add_warnings(delivery: Delivery, *why: str) -> Delivery:
     return replace(delivery, warnings=(*delivery.warnings, *why))
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, nullcontext
 import anyio
 
 from raft_snapshot_agent.observe.phases import phase
-from raft_snapshot_agent.observe.trace import PROGRESS
+from raft_snapshot_agent.observe.progress import PROGRESS
 
 _PATIENCE = 3.0
 """Seconds without progress after which a snapshot releases its permit."""

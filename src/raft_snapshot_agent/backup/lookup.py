@@ -13,7 +13,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manife
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
 from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.storage.base import sizes_of
 
 _LOOK_WITHIN = 30.0

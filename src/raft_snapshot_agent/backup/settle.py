@@ -11,7 +11,7 @@ from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import is_there, read_history_before
 from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Manifest
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, LeaseLost, StorageError
 
@@ -43,9 +43,7 @@ async def settle(
     if lease and not await _confirm_or_withdraw(destination, manifest, lease, unsettled):
         return
     before = await read_history_before(destination, manifest)
-    await finish(
-        destination, manifest, before, StorageResult(destination.name, ""), unsettled, clock
-    )
+    await finish(destination, manifest, before, Delivery(destination.name, ""), unsettled, clock)
     del unsettled.doubtful[destination.name]
 
 

@@ -24,7 +24,7 @@ from raft_snapshot_agent.doctor.nagios import (
     unknown_line,
 )
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.service import assembly
 

@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot
 from raft_snapshot_agent.destination.drill_notes import describe_drill
 from raft_snapshot_agent.errors import ConfigError, StorageError
 from raft_snapshot_agent.restore.copies import read_whole_copy
-from raft_snapshot_agent.restore.examine import compare_copies, count_contents
+from raft_snapshot_agent.restore.examine import compare_with_fallback, count_contents
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 
 
@@ -68,7 +68,7 @@ def diff(
 
     async def work() -> Difference:
         before, after = [await choose_reader(destinations, one) for one in which]
-        return await compare_copies(before, after, output.warn)
+        return await compare_with_fallback(before, after, output.warn)
 
     found = wait_for(work)
     output.table(

@@ -20,7 +20,7 @@ from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.errors import ConfigError
-from raft_snapshot_agent.restore.restore import fetch_copy
+from raft_snapshot_agent.restore.fetching import fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
 from raft_snapshot_agent.storage.pipe import PipeStorage

@@ -92,7 +92,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
         verb, count = "deleted", len(pruned.deleted)
     gone = {*pruned.deleted, *(one.name for one in planned.withheld)}
     kept = [one for one in planned.keep if one.name not in gone]
-    later = f" ({len(planned.left)} of them are deleted later)" if planned.left else ""
+    later = f" ({len(planned.postponed)} of them are deleted later)" if planned.postponed else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
     undeleted = len(_list_undeleted(pruned, wish))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TextIO, TypeVar
 
 from raft_snapshot_agent.cli.options import Format
-from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.ages import format_age
 
 _T = TypeVar("_T")
 
@@ -216,7 +216,7 @@ def plain(text: str) -> str:
 
 def age(then: datetime, now: datetime) -> str:
     """Format how long ago something was, or in what time it will be, in its two largest units."""
-    return f"in {span(then - now)}" if is_ahead(then, now) else span(now - then)
+    return f"in {format_age(then - now)}" if is_ahead(then, now) else format_age(now - then)
 
 
 def is_ahead(then: datetime, now: datetime) -> bool:

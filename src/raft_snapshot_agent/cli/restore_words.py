@@ -10,7 +10,7 @@ from pathlib import Path
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.restore.aftermath import Aftermath
-from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.restore.fetching import Fetched
 from raft_snapshot_agent.restore.safety import SafetySnapshot
 from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.target import Target, describe_members

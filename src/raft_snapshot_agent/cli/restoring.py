@@ -30,10 +30,11 @@ from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.restore.aftermath import Aftermath, follow_members
+from raft_snapshot_agent.restore.fetching import Fetched, fetch_copy
+from raft_snapshot_agent.restore.following import follow_leader
 from raft_snapshot_agent.restore.members import Condition
 from raft_snapshot_agent.restore.noting import RestoreNotes, describe_restored
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
-from raft_snapshot_agent.restore.restore import Fetched, fetch_copy, follow_leader
 from raft_snapshot_agent.restore.safety import OpenAgent, SafetySnapshot, take_safety_snapshot
 from raft_snapshot_agent.restore.sending import Upload, send
 from raft_snapshot_agent.restore.target import Target, look_at_target, require_fit, require_right

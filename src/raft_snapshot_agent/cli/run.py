@@ -24,14 +24,14 @@ from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.heap import share_heap
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.strays import adopt_strays
-from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.companions import open_companions
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.service.drill_plan import plan_drills
@@ -60,7 +60,7 @@ def run(load: Callable[[], LoadedFleet]) -> None:
         return daemon.take_now(cluster)
 
     companions = open_companions(lambda: reloader.fleet, active.log, take_now)
-    daemon = Daemon(active, reloader, notifier=Notifier(), companions=companions)
+    daemon = Daemon(active, reloader, notifier=SystemdNotifier(), companions=companions)
     allow_collections(_SOON)
     anyio.run(daemon.run)
 
@@ -85,7 +85,7 @@ class FileReloader:
         """What was wrong with the configuration when it was last read."""
         self._check_at = 0.0
         """When to look again whether that is so."""
-        self._services: dict[str, ClusterService] | None = None
+        self._services: dict[str, ActiveCluster] | None = None
         """The active clusters; `None` before the start."""
         self._made: set[Path] = set()
         """Folders of storages that were there since the start."""
@@ -155,7 +155,7 @@ class FileReloader:
         alike = (fleet.concurrency, fleet.spread) == (before.concurrency, before.spread)
         if not alike:
             self._limiter = ConcurrencyLimiter(fleet.concurrency)
-        active: dict[str, ClusterService] = {}
+        active: dict[str, ActiveCluster] = {}
         disabled: dict[str, str] = {}
         for name, loaded in fleet.clusters.items():
             told = bind_cluster(log, name)
@@ -170,7 +170,7 @@ class FileReloader:
         self.fleet, self._services = fleet, active
         return ActiveConfig(active, log, disabled, str(self._path or ""))
 
-    def _open(self, name: str, loaded: Loaded, faults: Faults, log: Log) -> ClusterService:
+    def _open(self, name: str, loaded: Loaded, faults: Faults, log: Log) -> ActiveCluster:
         config = loaded.config
         for storage, fault in faults.items():
             for line in fault.lines:
@@ -188,7 +188,7 @@ class FileReloader:
             """Return where a key is now: lines may move without a change of the cluster."""
             return self.fleet.clusters.get(name, loaded).position(path)
 
-        return ClusterService(
+        return ActiveCluster(
             agent,
             loaded.timing,
             log,

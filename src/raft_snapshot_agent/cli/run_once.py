@@ -20,11 +20,11 @@ from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, NotLeader, all_faults
+from raft_snapshot_agent.observe.debug_log import CLUSTER
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log, configure
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import finish_traces, record_run
-from raft_snapshot_agent.observe.trace import CLUSTER
 from raft_snapshot_agent.open_files import raise_open_files_limit
 from raft_snapshot_agent.service import assembly
 

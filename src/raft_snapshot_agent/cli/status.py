@@ -13,9 +13,9 @@ from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.cli.status_source import Document, ask_daemon, ask_storages, ask_url
 from raft_snapshot_agent.config.loaded import LoadedFleet
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.alarms.problems import EXIT_CODES, STARTING, Severity
 from raft_snapshot_agent.core.sizes import format_size
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.errors import AgentError, ConfigError
 
 _EVERY = 2.0
@@ -142,7 +142,7 @@ def _summarise(found: Document, running: bool) -> str:
     many = f"{clusters} clusters, " if clusters > 1 else ""
     if not running:
         return f"{many}from the storages, as no daemon with this configuration answers here"
-    since = span(_moment(found["at"]) - _moment(found["started_at"]))
+    since = format_age(_moment(found["at"]) - _moment(found["started_at"]))
     return f"{many}the daemon (version {found['version']}) has run for {since}"
 
 
@@ -165,11 +165,11 @@ def _describe(cluster: Document, now: datetime) -> Iterator[str]:
     yield _describe_worker(cluster, node)
     if cluster["running"]:
         received = format_size(cluster["running"]["received_bytes"])
-        since = span(now - _moment(cluster["running"]["since"]))
+        since = format_age(now - _moment(cluster["running"]["since"]))
         yield f"a snapshot is under way ({received} received in {since})"
     elif cluster["next_due"]:
         due = _moment(cluster["next_due"])
-        yield f"the next is due in {span(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
+        yield f"the next is due in {format_age(due - now)} ({due:%Y-%m-%d %H:%M:%S} UTC)"
 
 
 def _describe_worker(cluster: Document, node: str) -> str:
@@ -193,7 +193,8 @@ def _describe_worker(cluster: Document, node: str) -> str:
 def _describe_drill(drill: Document, now: datetime) -> str:
     passed = f"passed in {drill['seconds']:.1f} s"
     how = passed if drill["passed"] else f"failed: {drill['reason']}"
-    return f"The last drill, {span(now - _moment(drill['at']))} ago, of {drill['snapshot']}, {how}"
+    age = format_age(now - _moment(drill["at"]))
+    return f"The last drill, {age} ago, of {drill['snapshot']}, {how}"
 
 
 def _row(storage: Document, now: datetime) -> dict[str, str]:
@@ -201,7 +202,7 @@ def _row(storage: Document, now: datetime) -> dict[str, str]:
     return {
         "storage": storage["storage"],
         "state": storage["status"],
-        "newest": f"{span(now - _moment(taken))} old" if taken else "-",
+        "newest": f"{format_age(now - _moment(taken))} old" if taken else "-",
         "schedule": storage["schedule"],
         "stored": str(storage["stored"]),
         "size": format_size(storage["stored_bytes"]),
@@ -215,7 +216,7 @@ def _run(run: Document) -> dict[str, str]:
     return {
         "started": run["started_at"],
         "outcome": run["outcome"],
-        "took": span(took),
+        "took": format_age(took),
         "index": str(snapshot["index"]) if snapshot else "-",
         "size": format_size(snapshot["bytes"]) if snapshot else "-",
         "error": run["error"] or "",

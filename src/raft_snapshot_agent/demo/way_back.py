@@ -66,7 +66,7 @@ async def drill_and_recover(
         settings = _settings(keys)
         reader = StoredReader(place, newest)
         now = datetime.now(UTC)
-        outcome = await rehearse(reader, settings, spool, now, go_on, must_be_closed=False)
+        outcome = await rehearse(reader, settings, spool, now, go_on, must_be_isolated=False)
         if outcome.error is not None:
             raise outcome.error
 

@@ -63,22 +63,24 @@ class Deleting:
                     self.refusals.note(one.name, str(error), now)  # such as a lock on the object
                 else:
                     failed[one.name] = str(error)
-        left = {
+        undeleted = {
             **self.refusals.among(one.name for one in stored if one.name not in deleted),
             **failed,
         }
-        if not left:
+        if not undeleted:
             return deleted, [], {}
-        name, why = next(iter(left.items()))
-        others = " and others are" if len(left) > 1 else " is"
+        name, why = next(iter(undeleted.items()))
+        others = " and others are" if len(undeleted) > 1 else " is"
         warning = f"{name}{others} not deleted: {why}"
-        return deleted, [warning], {warning: len(left)}
+        return deleted, [warning], {warning: len(undeleted)}
 
     async def _remove(self, stored: Stored) -> None:
         for name in _order_names(stored):
             await self.storage.delete(name)
 
-    async def review(self, one: Stored, now: datetime, *, at_once: bool) -> tuple[bool, str]:
+    async def review(
+        self, one: Stored, now: datetime, *, ignore_keep_broken: bool
+    ) -> tuple[bool, str]:
         """Verify again a snapshot that is marked as broken, and delete it only if it is.
 
         Returns:
@@ -91,7 +93,9 @@ class Deleting:
             )
         try:
             verdict = await self.verdicts.judge(one)
-            if verdict.state is SnapshotState.BROKEN and (at_once or one.broken_since is not None):
+            if verdict.state is SnapshotState.BROKEN and (
+                ignore_keep_broken or one.broken_since is not None
+            ):
                 await self._remove(one)
                 return True, ""
             await self.verdicts.remember(one, verdict, now)
@@ -111,7 +115,7 @@ def list_warnings(plan: Plan, policy: Retention) -> tuple[str, ...]:
     if doubted := [one.name for one in plan.keep if one.doubt]:
         names = enumerate_names(doubted)
         said.append(f"in doubt, not counted for retention: {names} (why: prune --dry-run)")
-    if plan.left:
+    if plan.postponed:
         why = (
             "more are past retention than the schedule explains: they are deleted in the next runs"
         )

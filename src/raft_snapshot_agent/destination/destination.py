@@ -20,7 +20,13 @@ from raft_snapshot_agent.core.snapshots.restored_note import write_restored
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import NO_TIME, Instant, Manifest, Sidecar, Stored
 from raft_snapshot_agent.destination.deletion import Deleting, Pruned, list_warnings
-from raft_snapshot_agent.destination.guard import GuardResult, History, admit, look, watch
+from raft_snapshot_agent.destination.guard import (
+    GuardResult,
+    History,
+    admit,
+    compare_and_record,
+    read_history,
+)
 from raft_snapshot_agent.destination.listing import Listing, listed, static
 from raft_snapshot_agent.destination.proofs import Proofs
 from raft_snapshot_agent.destination.refused_deletes import Refusals
@@ -150,7 +156,7 @@ class Destination:
             return None
         listing = await self._listing(sizes)
         stored = listing.stored
-        found = await look(self.proofs, listing, self.notes, began, taken_at)
+        found = await read_history(self.proofs, listing, self.notes, began, taken_at)
         if self.static_name is not None or (self.keys is None and self.retention.keeps_all):
             return found  # nothing is ever deleted here
         found = replace(found, known=await self.proofs.known(stored))
@@ -165,14 +171,14 @@ class Destination:
         counted = partial(explain_flood, stored, witnesses, self.pace, now, self.extra)
         return await beside_loop(counted, len(stored))
 
-    async def watch(self, history: History | None, now: Manifest) -> GuardResult:
+    async def judge_and_sign(self, history: History | None, now: Manifest) -> GuardResult:
         """Compare a new snapshot with the history of its storage.
 
         Arguments:
             history: The earlier snapshots.
             now: The new manifest, not stored yet, so that a crash in between loses no alarm.
         """
-        found = await watch(self.storage, history, now, self.losses, self.notes)
+        found = await compare_and_record(self.storage, history, now, self.losses, self.notes)
         if history is not None:
             found = replace(found, manifest=replace(found.manifest, known=history.known))
         manifest, keys = replace(found.manifest, purpose=self.purpose), self.keys
@@ -245,7 +251,13 @@ class Destination:
 
         def planned(stored: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
-                stored, self.retention, now, self.zone, forbidden, at_once=broken, most=most
+                stored,
+                self.retention,
+                now,
+                self.zone,
+                forbidden,
+                ignore_keep_broken=broken,
+                most=most,
             )
 
         found = await self.proofs.settled(stored, planned)
@@ -261,7 +273,7 @@ class Destination:
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
         for one in review:
-            gone, said = await deleting.review(one, now, at_once=broken)
+            gone, said = await deleting.review(one, now, ignore_keep_broken=broken)
             deleted += [one.name] if gone else []
             warnings += [said] if said else []
         warnings += list_warnings(found, self.retention)
@@ -271,7 +283,7 @@ class Destination:
         """Return how many deletions the schedule explains since the snapshot before the newest."""
         if self.pace is None or self.retention.max_deletes is not None:
             return None
-        present = (one for one in stored if one.counts and one.taken_at <= now)
+        present = (one for one in stored if one.is_counted and one.taken_at <= now)
         second = next(islice(present, 1, None), None)
         since = now if second is None else second.taken_at
         return _LEAST_DELETES + self.pace.following(since, now).missed

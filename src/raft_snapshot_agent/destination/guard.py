@@ -76,7 +76,7 @@ class GuardResult:
         return not (self.alarm or self.unsettled)
 
 
-async def look(
+async def read_history(
     proofs: Proofs, listing: Listing, names: NoteNames, began: Instant, taken_at: datetime
 ) -> History:
     """Read what a new snapshot is compared with.
@@ -106,7 +106,7 @@ async def look(
     return History(tuple(points), alarm, restored, warnings, listing=listing)
 
 
-async def watch(
+async def compare_and_record(
     storage: Storage, history: History | None, now: Manifest, losses: Losses, names: NoteNames
 ) -> GuardResult:
     """Compare a new snapshot with earlier ones, and store a note if an alarm is raised.

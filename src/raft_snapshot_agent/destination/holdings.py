@@ -24,7 +24,7 @@ from raft_snapshot_agent.errors import (
     StorageDenied,
     StorageUnavailable,
 )
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.threads import beside_loop
 
 _T = TypeVar("_T")
@@ -36,7 +36,7 @@ _JUDGED = 20
 """Most snapshots that are judged to find the newest usable one."""
 
 
-def hold(destination: Destination) -> Holding:
+def describe_unlisted(destination: Destination) -> Holding:
     """Return what is known of a storage before it is listed."""
     return Holding(
         destination.name,
@@ -46,7 +46,7 @@ def hold(destination: Destination) -> Holding:
     )
 
 
-async def look(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
+async def look_at(destination: Destination, timing: ScheduleSpec, now: datetime) -> Holding:
     """List one storage. A failure is in the result. Raises nothing.
 
     Arguments:
@@ -59,7 +59,7 @@ async def look(destination: Destination, timing: ScheduleSpec, now: datetime) ->
             found = await survey(destination, await destination.current(), now)
     except Exception as error:  # noqa: BLE001 - one storage never hides another
         found = unlisted(error)
-    return hold(destination).with_survey(found, timing)
+    return describe_unlisted(destination).with_survey(found, timing)
 
 
 def unlisted(error: Exception) -> Survey:
@@ -128,7 +128,7 @@ async def judge_newest(
     manifest, denied = None, ""
     for one in islice((one for one in stored if not is_ahead(one.taken_at, now)), _JUDGED):
         judged[one.name] = one
-        if not one.counts:
+        if not one.is_counted:
             continue
         if not one.verified:
             break
@@ -164,7 +164,7 @@ async def look_at_all(
 
     async def look_at_one(number: int, destination: Destination, timing: ScheduleSpec) -> None:
         async with limit:
-            found[number] = await look(destination, timing.own(destination.timing), now)
+            found[number] = await look_at(destination, timing.own(destination.timing), now)
 
     async with anyio.create_task_group() as tasks:
         for number, (destination, timing) in enumerate(destinations):

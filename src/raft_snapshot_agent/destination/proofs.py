@@ -19,7 +19,7 @@ from raft_snapshot_agent.core.history.proof import (
     list_needed,
     read_known,
     tells,
-    without_copies,
+    without_duplicates,
     write_known,
 )
 from raft_snapshot_agent.core.history.retention import Plan
@@ -145,7 +145,9 @@ class Proofs:
         told = await self._read_all(listed, whole=self.keys is not None)
 
         def judged() -> tuple[Stored, ...]:
-            return without_copies((judge.judge_stored(one, told[one.name]) for one in listed), told)
+            return without_duplicates(
+                (judge.judge_stored(one, told[one.name]) for one in listed), told
+            )
 
         return await beside_loop(judged, len(listed))
 
@@ -218,7 +220,7 @@ class Proofs:
         judged: list[Stored] = []
         for one in listed:
             judged.append(judge.judge_stored(one, await self.read(one)))
-            if judged[-1].signed and judged[-1].counts:
+            if judged[-1].signed and judged[-1].is_counted:
                 break
         return (*judged, *listed[len(judged) :])
 

@@ -167,7 +167,7 @@ async def _still_missing(destination: Destination, missing: list[str]) -> list[s
 
 
 async def _judge(destination: Destination, one: Stored, turn: Turn) -> Reading:
-    """Read a snapshot, twice unless it is intact; return `None` if it was deleted meanwhile."""
+    """Read a snapshot, twice unless it is intact."""
     verdicts = destination.verdicts
     first, again = [Unhurried(verdicts.copy(one, anew=anew), turn) for anew in (False, True)]
     return await verification.judge(first, again)

@@ -1,4 +1,4 @@
-"""Read the small objects of a storage: manifests and notes."""
+"""Read the manifests and notes of a storage, and take away those of a replaced snapshot."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from raft_snapshot_agent.doctor.results import (
     failure,
     warning,
 )
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.vault.visit import leave_cluster
 
 CHECKS: Mapping[str, Check] = {

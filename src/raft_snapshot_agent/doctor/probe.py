@@ -25,7 +25,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
 )
 from raft_snapshot_agent.lease.proof import prove
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.storage import AnyStorage
 from raft_snapshot_agent.storage.base import BytesSource
 

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.doctor.results import (
     CheckContext,
     CheckResult,
@@ -222,7 +222,7 @@ async def token(context: CheckContext) -> list[CheckResult]:
         return []
     if context.told_of_token.get("num_uses") == _USED_UP:
         return []
-    ends = span(timedelta(seconds=left))
+    ends = format_age(timedelta(seconds=left))
     message = f"the token ends in {ends}, and the agent does not renew a token that is given"
     advice = "give a way to log in, such as approle, or a file:// that another agent refreshes"
     return [warning("token", message, advice)]

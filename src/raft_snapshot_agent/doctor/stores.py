@@ -11,9 +11,9 @@ from typing import cast
 
 import anyio
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
 from raft_snapshot_agent.core.state.holding import OF_FILES, Holding
 from raft_snapshot_agent.core.state.verdict import CONTRADICTED
@@ -136,7 +136,7 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
     name, newest, due = holding.storage, found.newest, holding.deadline
     if newest is None or due is None:
         return _none(holding, found)
-    old = span(age(newest.taken_at, now))
+    old = format_age(age(newest.taken_at, now))
     if due.is_missed(now):
         return _report_overdue(holding, newest, due, now)
     number = "1 snapshot" if found.whole == 1 else f"{found.whole} snapshots"
@@ -147,14 +147,14 @@ def _freshness(holding: Holding, found: Census, now: datetime) -> CheckResult:
 def _idle(holding: Holding, now: datetime) -> CheckResult:
     """Report only the age for a local folder while another member's agent is responsible."""
     name, newest = holding.storage, holding.newest
-    old = "not there" if newest is None else f"{span(age(newest.taken_at, now))} old"
+    old = "not there" if newest is None else f"{format_age(age(newest.taken_at, now))} old"
     why = "another member leads, and this host's folder gets nothing meanwhile"
     return skipped(_CHECK, f"{name}: the newest is {old}; {why}, so it is not called late")
 
 
 def _report_overdue(holding: Holding, newest: Stored, due: DueTime, now: datetime) -> CheckResult:
     name = holding.storage
-    old, late = span(age(newest.taken_at, now)), span(age(due.due, now))
+    old, late = format_age(age(newest.taken_at, now)), format_age(age(due.due, now))
     message = f"{name} is overdue: its newest snapshot is {old} old, and another was due {late} ago"
     if holding.required:
         return failure(_CHECK, StorageError(message, hint=_RUNS))

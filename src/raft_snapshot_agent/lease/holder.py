@@ -16,7 +16,7 @@ from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld, LeaseLo
 from raft_snapshot_agent.lease.candidacy import Candidacy
 from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.held_lease import HeldLease
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 
 _LOOKS = 3
 """How many times per duration the lease is renewed, or read by other agents."""

@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.schedules.schedule import backoff
 from raft_snapshot_agent.core.state.status import AgentStatus
 from raft_snapshot_agent.errors import NotificationError
 from raft_snapshot_agent.notify.settings import NotifierSettings
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.threads import beside_loop, in_thread
 
 _GRACE = 5.0

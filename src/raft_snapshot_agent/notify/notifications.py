@@ -15,10 +15,10 @@ from raft_snapshot_agent.notify.courier import Attempt, Courier
 from raft_snapshot_agent.notify.memory_file import MemoryFile
 from raft_snapshot_agent.notify.settings import NotifierSettings
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 30.0

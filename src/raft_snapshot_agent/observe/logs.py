@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, TextIO
 
-from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe import debug_log
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.unneeded import hide
 from raft_snapshot_agent.redaction import redact
@@ -65,15 +65,15 @@ class _Forwarded(logging.Handler):
     """Writes the records of `trace` into the log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        facts = getattr(record, trace.FACTS, {})
+        facts = getattr(record, debug_log.FACTS, {})
         structlog.get_logger().debug(record.getMessage(), fact=LogEvent.TRACE, **facts)
 
 
 def _listen(level: Level) -> None:
     """Log requests at level `debug`."""
-    trace.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
-    trace.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
-    trace.LOGGER.propagate = False
+    debug_log.LOGGER.handlers = [_Forwarded()] if level == "debug" else []
+    debug_log.LOGGER.setLevel(logging.DEBUG if level == "debug" else logging.ERROR)
+    debug_log.LOGGER.propagate = False
 
 
 _Event = MutableMapping[str, Any]
@@ -112,7 +112,7 @@ def _report_loss(render: _Renderer, message: str) -> str:
 
 def _add_context(_: Any, __: str, event: _Event) -> _Event:
     now = datetime.now(UTC)
-    for key, value in (("cluster", trace.CLUSTER.get()), ("run", trace.RUN.get())):
+    for key, value in (("cluster", debug_log.CLUSTER.get()), ("run", debug_log.RUN.get())):
         if value and key not in event:
             event[key] = value
     event["timestamp"] = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
 from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
-from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Level, Log
@@ -73,7 +73,7 @@ class Journal:
         for place, fact in _OF_STORAGES.items():
             self._tell((storage, place), [], now, "error", fact)
 
-    def left(self, now: datetime) -> None:
+    def served_by_another(self, now: datetime) -> None:
         """Log that a failure has ended, as another agent stored the snapshot."""
         self._tell("run", [], now, "error", LogEvent.SNAPSHOT_FAILED)
 
@@ -148,7 +148,7 @@ class Journal:
             reason=str(report.error),
         )
 
-    def _log_delivery(self, report: Report, delivery: StorageResult, now: datetime) -> bool:
+    def _log_delivery(self, report: Report, delivery: Delivery, now: datetime) -> bool:
         name = delivery.storage
         level: Level = "error" if delivery.required else "warning"
         why = [_why_not_stored(delivery)] if delivery.error else []
@@ -172,7 +172,7 @@ class Journal:
         )
         return True
 
-    def _log_stored(self, report: Report, delivery: StorageResult) -> None:
+    def _log_stored(self, report: Report, delivery: Delivery) -> None:
         # Also the original agent's sentence, which has `aws` for every S3 store.
         what = delivery.kind if self._seed else delivery.storage
         snapshot = report.snapshot
@@ -184,7 +184,7 @@ class Journal:
             seconds=round(delivery.seconds, 2),
         )
 
-    def _log_deleted(self, delivery: StorageResult) -> None:
+    def _log_deleted(self, delivery: Delivery) -> None:
         for name in delivery.deleted:
             self.log.info(
                 f"Deleted old snapshot {name}",
@@ -229,18 +229,18 @@ def _choose_skip(why: AgentError | None) -> str:
             return _SKIPS
 
 
-def _why_not_stored(delivery: StorageResult) -> str:
+def _why_not_stored(delivery: Delivery) -> str:
     if isinstance(delivery.error, Unconfirmed):
         return f"Stored in {delivery.storage}, but it does not count yet: {delivery.error}"
     return f"Could not store the snapshot in {delivery.storage}: {delivery.error}"
 
 
-def _add_count(warning: str, delivery: StorageResult) -> str:
+def _add_count(warning: str, delivery: Delivery) -> str:
     count = delivery.counts.get(warning)
     return warning if count is None else f"{warning} (snapshots: {count})"
 
 
-def _alarm(delivery: StorageResult) -> list[str]:
+def _alarm(delivery: Delivery) -> list[str]:
     if not delivery.alarm:
         return []
     mend = f"{CHECK_FIRST}, run raft-snapshot-agent prune --acknowledge"

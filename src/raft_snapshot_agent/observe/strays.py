@@ -7,9 +7,9 @@ import sys
 import threading
 from typing import Any
 
+from raft_snapshot_agent.observe.failures import describe_defect, log_defect
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import get_log
-from raft_snapshot_agent.observe.trace import defect, trace_defect
 
 _LEVELS = {logging.WARNING: "warning", logging.ERROR: "error", logging.CRITICAL: "error"}
 
@@ -20,8 +20,8 @@ class _Adopted(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         text = f"{record.name}: {record.getMessage()}"
         if record.exc_info and record.exc_info[1] is not None:
-            text = f"{text}: {defect(record.exc_info[1])}"
-            trace_defect(record.exc_info[1])
+            text = f"{text}: {describe_defect(record.exc_info[1])}"
+            log_defect(record.exc_info[1])
         write = getattr(get_log(), _LEVELS.get(record.levelno, "warning"))
         write(text, fact=LogEvent.OTHER)
 
@@ -37,14 +37,16 @@ def adopt_strays() -> None:
 def _tell_thread(ended: Any) -> None:
     if ended.exc_value is None or ended.exc_type is SystemExit:
         return
-    trace_defect(ended.exc_value)
-    what = f"A background thread failed: {defect(ended.exc_value)}"
+    log_defect(ended.exc_value)
+    what = f"A background thread failed: {describe_defect(ended.exc_value)}"
     get_log().error(what, fact=LogEvent.OTHER)
 
 
 def _tell_ignored(ignored: Any) -> None:
     if ignored.exc_value is None:
         return
-    trace_defect(ignored.exc_value)
-    what = f"An error was ignored while an object was released: {defect(ignored.exc_value)}"
+    log_defect(ignored.exc_value)
+    what = (
+        f"An error was ignored while an object was released: {describe_defect(ignored.exc_value)}"
+    )
     get_log().warning(what, fact=LogEvent.OTHER)

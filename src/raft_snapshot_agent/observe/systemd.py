@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld
 _MICROSECONDS = 1_000_000
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends the state of the service to systemd; does nothing without systemd."""
 
     def __init__(self, environ: Mapping[str, str] = os.environ, subject: str = "") -> None:
@@ -33,9 +33,9 @@ class Notifier:
         self._watchdog = _watchdog(environ)
         self._subject = f"{subject}: " if subject else ""
 
-    def about(self, subject: str) -> Notifier:
+    def about(self, subject: str) -> SystemdNotifier:
         """Return a notifier whose status lines begin with the name of one cluster."""
-        return Notifier(self._environ, subject)
+        return SystemdNotifier(self._environ, subject)
 
     @property
     def heartbeat(self) -> timedelta | None:

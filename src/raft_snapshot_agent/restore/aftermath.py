@@ -22,7 +22,7 @@ class Aftermath:
     """The states of a cluster's nodes after a restore."""
 
     states: tuple[MemberState, ...]
-    is_sealed: bool
+    expects_seal: bool
     """Whether the nodes were expected to seal themselves."""
     seals: Seals = field(default_factory=Seals)
     unsealer: Unsealer | None = None
@@ -40,7 +40,7 @@ class Aftermath:
     @property
     def troubled(self) -> tuple[MemberState, ...]:
         """Nodes that are not in the expected state."""
-        if self.is_sealed and self.unsealer is None:
+        if self.expects_seal and self.unsealer is None:
             return ()
         return tuple(one for one in self.states if not one.is_serving)
 
@@ -66,7 +66,7 @@ class Aftermath:
         """Return what an operator must do with a node now."""
         match state.condition:
             case Condition.ACTIVE | Condition.STANDBY | Condition.LEADERLESS if (
-                self.is_sealed and self.unsealer is None
+                self.expects_seal and self.unsealer is None
             ):
                 return f"it did not seal itself and may serve a mixture: {self.seals.steps}"
             case Condition.ACTIVE | Condition.STANDBY if self.seals.differ:
@@ -87,7 +87,7 @@ class Aftermath:
     def _explain_seal(self, state: MemberState) -> str:
         if self.unsealer is not None and (why := self.unsealer.failures.get(state.address)):
             return f"{why}; unseal it with the keys of the snapshot's cluster"
-        if not (self.is_sealed or self.seals.differ):
+        if not (self.expects_seal or self.seals.differ):
             return "unseal it"
         return self.seals.steps
 

@@ -29,7 +29,7 @@ _NO_ADDRESS = "failed to get connection information"
 
 
 def prove(server: Server, settings: DrillSettings, now: datetime) -> Iterator[str]:
-    """Check all that is configured, one after the other, and return what was found.
+    """Check all that is configured, one after the other, and yield what was found.
 
     Raises:
         DrillFailed: Something is missing or wrong.

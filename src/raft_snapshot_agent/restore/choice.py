@@ -146,7 +146,7 @@ async def _choose_newest(
             missed.append(Missed(destination.name, error))
     if at is not None:
         found = [one for one in found if one.stored.taken_at <= until and one.stored.dated]
-    believed = [one for one in found if one.stored.counts and one.stored.taken_at <= until]
+    believed = [one for one in found if one.stored.is_counted and one.stored.taken_at <= until]
     if not believed:
         unread = [*missed, *_list_unread(found, until)]
         raise _explain_nothing(unread, len(destinations), len(found), at)
@@ -177,7 +177,7 @@ async def _list_judged(destination: Destination, until: datetime) -> list[_Found
     while some := [*islice(waiting, _JUDGED)]:
         worth = await proofs.worth(judge, some)
         judged += worth
-        if any(one.counts and (one.signed or proofs.keys is None) for one in worth):
+        if any(one.is_counted and (one.signed or proofs.keys is None) for one in worth):
             break
     names = {one.name for one in judged}
     return [

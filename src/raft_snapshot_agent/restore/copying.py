@@ -31,9 +31,9 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
+from raft_snapshot_agent.restore.fetching import Fetched, fetch_copy
 from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import StoredReader
-from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource
 
 _UNAVAILABLE = 3
@@ -165,7 +165,7 @@ class Copying:
 
     async def _is_complete(self, one: Stored, there: Stored) -> bool:
         """Return whether the target has it complete: its manifest, written last, is there."""
-        if not (one.verified and there.verified) or not there.counts or one.size != there.size:
+        if not (one.verified and there.verified) or not there.is_counted or one.size != there.size:
             return False
         told = [await place.manifest(one.name) for place in (self.source, self.target)]
         facts = {manifest and (manifest.sha256, manifest.size) for manifest in told}

@@ -13,8 +13,8 @@ from anyio.lowlevel import checkpoint_if_cancelled
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import AgentError, ConfigError, DrillFailed, ServerError, SpoolError
+from raft_snapshot_agent.restore.following import send_and_follow
 from raft_snapshot_agent.restore.kms import blaming_kms, start_by_kms
-from raft_snapshot_agent.restore.restore import restore
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.servers.answers import Initialised
 from raft_snapshot_agent.servers.key_tokens import clear_the_way
@@ -40,7 +40,7 @@ class ServerChoice:
     """`None`: the installed OpenBao."""
     at_least: str = ""
     """The minimum version: a server cannot read data of a newer one."""
-    must_be_closed: bool = True
+    must_be_isolated: bool = True
     """False for test data, on hosts that cannot isolate the server."""
     seal: KmsSeal | None = None
     """The seal that unseals it; by default unseal keys."""
@@ -50,7 +50,7 @@ def choose_server(
     manifest: Manifest | None,
     configured: Path | None,
     *,
-    opened: bool,
+    is_unsealed: bool,
     seal: KmsSeal | None = None,
 ) -> ServerChoice:
     """Choose the server for a snapshot.
@@ -58,7 +58,7 @@ def choose_server(
     Arguments:
         manifest: The snapshot's manifest.
         configured: The program to use in any case.
-        opened: Whether it will be unsealed: a sealed server can do no harm.
+        is_unsealed: Whether it will be unsealed: a sealed server can do no harm.
         seal: The seal that unseals it; by default unseal keys.
 
     Raises:
@@ -66,7 +66,7 @@ def choose_server(
     """
     product, version = (manifest.product, manifest.version) if manifest else ("", "")
     program = find_server_program(product, configured)
-    return ServerChoice(program, version, must_be_closed=opened, seal=seal)
+    return ServerChoice(program, version, must_be_isolated=is_unsealed, seal=seal)
 
 
 @asynccontextmanager
@@ -98,7 +98,7 @@ async def restored(
     folder: Path,
     *,
     choice: ServerChoice | None = None,
-    must_be_closed: bool = True,
+    must_be_isolated: bool = True,
     started: Callable[[str], None] = lambda _: None,
 ) -> AsyncIterator[OpenBaoNode]:
     """Restore a snapshot into a new server, which runs until the context ends.
@@ -112,7 +112,7 @@ async def restored(
             seal: recovery keys, or none.
         folder: An empty private folder for the server's data.
         choice: The server.
-        must_be_closed: Without `choice`: whether the server must be isolated.
+        must_be_isolated: Without `choice`: whether the server must be isolated.
         started: Called with the server's product and version when it answers.
 
     Raises:
@@ -121,10 +121,10 @@ async def restored(
         ServerError: It did not start.
         SpoolError: The disk is full.
     """
-    choice = choice or ServerChoice(must_be_closed=must_be_closed)
+    choice = choice or ServerChoice(must_be_isolated=must_be_isolated)
     node = await in_thread(
         lambda: private_node(
-            "drill", folder, must_be_closed=choice.must_be_closed, program=choice.program
+            "drill", folder, must_be_isolated=choice.must_be_isolated, program=choice.program
         )
     )
     ways_out = choice.seal.relay(folder) if choice.seal else nullcontext()
@@ -187,7 +187,7 @@ async def _bring_to_life(node: OpenBaoNode, snapshot: Path, unseal_keys: Sequenc
             )
         return
     if not unseal_keys:
-        await in_thread(lambda: _require_closed(node, own_keys))
+        await in_thread(lambda: _require_replaced(node, own_keys))
         return
     await in_thread(node.stop)
     await in_thread(lambda: clear_the_way(node, unseal_keys))
@@ -230,7 +230,7 @@ async def _replace_state(node: OpenBaoNode, snapshot: Path) -> Initialised:
     cluster = Cluster(VaultSettings(address=node.address, auth=auth), "anywhere")
     leader = await in_thread(cluster.find_leader)
     try:
-        back = await restore(cluster, leader, snapshot, force=True)
+        back = await send_and_follow(cluster, leader, snapshot, force=True)
     except ServerError as error:
         raise DrillFailed(
             f"the server did not take the snapshot: {error.message}",
@@ -262,7 +262,7 @@ async def _have_kms_unseal(
         raise DrillFailed("the server took the snapshot, but holds what it held before")
 
 
-def _require_closed(node: OpenBaoNode, own_keys: Sequence[str]) -> None:
+def _require_replaced(node: OpenBaoNode, own_keys: Sequence[str]) -> None:
     """Prove that the server's data was replaced: its initial keys do not unseal it."""
     try:
         node.unseal(own_keys)

@@ -119,7 +119,7 @@ async def count_contents(
     return snapshot, counted[-1]
 
 
-async def compare_copies(
+async def compare_with_fallback(
     before: SnapshotReader, after: SnapshotReader, tell: Tell = ignore
 ) -> Difference:
     """Compare two snapshots; if that fails, compare whole copies of them.

@@ -14,9 +14,9 @@ from raft_snapshot_agent.config.drill import DrillSettings
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
 from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.fetching import fetch_copy
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.reader import SnapshotReader
-from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.threads import in_thread
@@ -80,7 +80,7 @@ async def bring_to_life(
     keys = await in_thread(lambda: [key.resolve() for key in settings.unseal.keys])
     seal = await in_thread(lambda: read_seal(settings.unseal))
     async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:
-        choice = choose_server(got.manifest, settings.server, opened=True, seal=seal)
+        choice = choose_server(got.manifest, settings.server, is_unsealed=True, seal=seal)
         async with restored(got.spool.path, keys, folder, choice=choice) as node:
             yield LivingCopy(node, await in_thread(lambda: make_root_token(node, keys)))
 

@@ -10,7 +10,7 @@ from raft_snapshot_agent.core.snapshots.notes import Restored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.sidecars import read_if_any
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.restore.restore import Fetched
+from raft_snapshot_agent.restore.fetching import Fetched
 from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.uptime import instant
 

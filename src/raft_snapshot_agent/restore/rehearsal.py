@@ -16,10 +16,10 @@ from raft_snapshot_agent.errors import AgentError, DrillFailed, VerificationErro
 from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
+from raft_snapshot_agent.restore.fetching import Fetched, fetch_copy
 from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
-from raft_snapshot_agent.restore.restore import Fetched, fetch_copy
 from raft_snapshot_agent.servers.key_tokens import make_root_token
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.threads import in_thread
@@ -82,7 +82,7 @@ async def rehearse(
     now: datetime,
     visit: Visit | None = None,
     *,
-    must_be_closed: bool = True,
+    must_be_isolated: bool = True,
     tell: Tell = ignore,
 ) -> DrillOutcome:
     """Restore a snapshot into a throw-away server, check it, and store the result beside it.
@@ -95,7 +95,7 @@ async def rehearse(
         spool: The folder for the copy and the server.
         now: The present time.
         visit: Called while the server is still running, after all checks.
-        must_be_closed: False for test data, on hosts that cannot isolate the server.
+        must_be_isolated: False for test data, on hosts that cannot isolate the server.
         tell: Called with a warning for each copy that cannot be used.
 
     Returns:
@@ -113,8 +113,10 @@ async def rehearse(
         async with fetch_copy(reader, spool, tell=tell) as got, lend_folder(spool) as folder:
             reader = got.reader
             progress.sha256 = got.snapshot.sha256
-            opened = bool(keys or seal) and must_be_closed
-            choice = choose_server(got.manifest, settings.server, opened=opened, seal=seal)
+            is_unsealed = bool(keys or seal) and must_be_isolated
+            choice = choose_server(
+                got.manifest, settings.server, is_unsealed=is_unsealed, seal=seal
+            )
             async with restored(
                 got.spool.path, keys, folder, choice=choice, started=progress.started
             ) as node:

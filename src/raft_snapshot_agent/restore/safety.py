@@ -127,7 +127,7 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
         return f"a new snapshot replaces {destination.static_name}"
     try:
         stored = await destination.stored()
-        newest = next((one for one in stored if one.verified and one.counts), None)
+        newest = next((one for one in stored if one.verified and one.is_counted), None)
         manifest = newest and await destination.manifest(newest.name)
     except StorageError:
         return ""  # the delivery reports it

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.errors import ConfigError, Denied
+from raft_snapshot_agent.restore.fetching import Fetched
 from raft_snapshot_agent.restore.members import Members, MemberState, find_addresses
-from raft_snapshot_agent.restore.restore import Fetched
 from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.sending import BY_FORCE
 from raft_snapshot_agent.threads import in_thread

@@ -111,7 +111,7 @@ def private_node(
     name: str,
     folder: Path,
     *,
-    must_be_closed: bool,
+    must_be_isolated: bool,
     program: Path | None = None,
 ) -> OpenBaoNode:
     """Return a server whose API is on a socket in its private folder.
@@ -121,7 +121,7 @@ def private_node(
     Arguments:
         name: Name of the server.
         folder: Its empty folder, inside a private folder.
-        must_be_closed: Whether isolation is required, as for restored production data.
+        must_be_isolated: Whether isolation is required, as for restored production data.
         program: Program of the server; by default the installed OpenBao.
 
     Raises:
@@ -130,9 +130,9 @@ def private_node(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     program = program or find_bundled_program()
-    if must_be_closed:
+    if must_be_isolated:
         require_isolation(folder)
-    if must_be_closed or isolation(folder).works:
+    if must_be_isolated or isolation(folder).works:
         host = NodeHost(enter=_enter(folder), ports=_PORTS, program=program, socket=True)
     else:
         host = NodeHost(program=program, socket=True)

@@ -109,14 +109,14 @@ async def _require_leadership(cluster: Cluster) -> None:
 
 def _open_destination(settings: AnyStorage, config: Config) -> Destination:
     # Imported here, as `save FILE` does not need them.
+    from raft_snapshot_agent.storage.wrappers.logged import LoggedStorage
     from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
     from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
     from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage
-    from raft_snapshot_agent.storage.wrappers.traced import TracedStorage
 
     def open_storage() -> Storage:
         storage: Storage = TimeoutStorage(
-            TracedStorage(settings.open()),
+            LoggedStorage(settings.open()),
             _REQUESTS * settings.timeout,
             min_rate=settings.min_rate,
             max_objects=settings.max_objects,

@@ -10,16 +10,18 @@ import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup, TaskStatus
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.lease.changes import Changes
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.debug_log import CLUSTER, RUN
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
+from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import CLUSTER, RUN, Progress, as_failure
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.events import (
     SLICE,
     ClockSetBack,
@@ -44,8 +46,8 @@ class ClusterLoop:
 
     def __init__(
         self,
-        service: ClusterService,
-        notifier: Notifier,
+        service: ActiveCluster,
+        notifier: SystemdNotifier,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         board: StatusBoard | None = None,
@@ -81,9 +83,9 @@ class ClusterLoop:
 
     def show(self) -> None:
         """Make its present values part of the cluster's status."""
-        self._publisher.watch(self._runs.progress)
+        self._publisher.measure_by(self._runs.progress)
 
-    def change(self, service: ClusterService) -> None:
+    def change(self, service: ActiveCluster) -> None:
         """Replace the service after the running snapshot, unless it is the present one."""
         if service is not self._assigned:
             self._assigned = service
@@ -118,7 +120,7 @@ class ClusterLoop:
             await self._leave(self._runs.service)
             self.ended.set()
 
-    async def _leave(self, service: ClusterService) -> None:
+    async def _leave(self, service: ActiveCluster) -> None:
         await service.agent.leave()
         self._tell_left_behind(service.agent.cluster)
 
@@ -160,14 +162,14 @@ class ClusterLoop:
             return state.next_due
         return min(state.next_due, self._clock() + _LOOK_EVERY)
 
-    async def _switch_to(self, service: ClusterService) -> None:
+    async def _switch_to(self, service: ActiveCluster) -> None:
         old, self._runs.service = self._runs.service, service
         self._publisher.service = service
         self._lease_changes = Changes()
         self._journal.adopt(service.log, seed=service.seed)
-        left = {one.name for one in service.agent.destinations}
+        staying = {one.name for one in service.agent.destinations}
         for storage in old.agent.destinations:
-            if storage.name not in left:
+            if storage.name not in staying:
                 self._journal.drop(storage.name, self._clock())
         self._inherit_login(old.agent.cluster, service.agent.cluster)
         self._pause.cancel()
@@ -181,8 +183,9 @@ class ClusterLoop:
     async def _plan_anew(self, setback: timedelta) -> ScheduleState:
         """Plan as at the start of the agent, as all known times are of the clock before."""
         self._runs.service.log.warning(
-            f"The wall clock was set back by {span(setback)}, so the next snapshot is planned anew"
-            " from what the storages list; if nobody set it, check the time service of this host.",
+            f"The wall clock was set back by {format_age(setback)}, so the next snapshot is planned"
+            " anew from what the storages list; if nobody set it, check the time service of this"
+            " host.",
             fact=LogEvent.CLOCK_SET_BACK,
         )
         self._publisher.set_back()
@@ -197,8 +200,8 @@ class ClusterLoop:
         while True:
             renewal = self._runs.service.agent.cluster.session.seconds_to_renewal()
             with anyio.move_on_after(min(SLICE, renewal + 0.1)):
-                await self._runs.ended.wait()
-            self._runs.ended = anyio.Event()
+                await self._runs.token_check_wanted.wait()
+            self._runs.token_check_wanted = anyio.Event()
             cluster = self._runs.service.agent.cluster  # which a reload may have replaced
             said = await renew_token(cluster)
             self._tell_login(LogEvent.TOKEN_TROUBLE, "token", said)
@@ -213,7 +216,7 @@ class ClusterLoop:
         now.session.inherit(before.session)
         if not now.is_login_check_due:
             self._tell_tested([])
-        self._runs.ended.set()
+        self._runs.token_check_wanted.set()
 
     def _tell_tested(self, refused: list[str]) -> None:
         self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)

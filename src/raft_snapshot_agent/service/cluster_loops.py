@@ -8,17 +8,17 @@ from datetime import datetime
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.observe.board import StatusBoard
-from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import Progress
+from raft_snapshot_agent.observe.progress import Progress
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
-from raft_snapshot_agent.service.cluster_service import ClusterService
 
 
 class ClusterLoops:
     """One loop per cluster. That of a removed cluster ends after its running snapshot."""
 
     def __init__(
-        self, notifier: Notifier, clock: Callable[[], datetime], board: StatusBoard
+        self, notifier: SystemdNotifier, clock: Callable[[], datetime], board: StatusBoard
     ) -> None:
         self._notifier = notifier
         self._clock = clock
@@ -27,7 +27,7 @@ class ClusterLoops:
         self._begun: dict[ClusterLoop, str] = {}
         """The loops that have not ended, retired ones among them, with their clusters."""
 
-    def assign(self, services: Mapping[str, ClusterService], tasks: TaskGroup) -> None:
+    def assign(self, services: Mapping[str, ActiveCluster], tasks: TaskGroup) -> None:
         """Give each changed cluster's loop its service; start new loops and retire removed ones.
 
         A cluster that is removed and added again waits for the loop it had: two would take two
@@ -60,7 +60,7 @@ class ClusterLoops:
             loop.take_now()
         return bool(chosen)
 
-    def watch(self, cluster: str) -> Progress:
+    def find_progress(self, cluster: str) -> Progress:
         """Return the progress of a cluster's snapshots."""
         return self._active[cluster].progress
 

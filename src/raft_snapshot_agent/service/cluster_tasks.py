@@ -9,7 +9,7 @@ from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.observe.log_events import LogEvent
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.lasting import keep_running
 
 
@@ -26,16 +26,16 @@ class ClusterTask(Protocol):
 class ClusterTasks:
     """The tasks of all clusters, under the active configuration."""
 
-    def __init__(self, prepare: Callable[[ClusterService], ClusterTask | None]) -> None:
+    def __init__(self, prepare: Callable[[ActiveCluster], ClusterTask | None]) -> None:
         """Begin without tasks.
 
         Arguments:
             prepare: Returns the task of a cluster; `None` if its configuration has none.
         """
         self._prepare = prepare
-        self._running: dict[str, tuple[ClusterService, ClusterTask, CancelScope]] = {}
+        self._running: dict[str, tuple[ActiveCluster, ClusterTask, CancelScope]] = {}
 
-    def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
+    def assign(self, services: Iterable[ActiveCluster], tasks: TaskGroup) -> None:
         """Cancel the tasks of changed and removed clusters; start those of changed and new ones."""
         wanted = {service.name: service for service in services}
         for name, (service, running, scope) in tuple(self._running.items()):

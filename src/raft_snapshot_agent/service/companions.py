@@ -1,4 +1,4 @@
-"""Start page and notifications of a daemon, as configured."""
+"""Start page, status socket and notifications of a daemon, as configured."""
 
 from __future__ import annotations
 

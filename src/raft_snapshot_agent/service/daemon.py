@@ -19,13 +19,13 @@ from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.early_signals import OBEYED, take_early_signals
 from raft_snapshot_agent.network.idle import keep_closing_idle
 from raft_snapshot_agent.observe.board import Companion, StatusBoard
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.spans import finish_traces
-from raft_snapshot_agent.observe.systemd import Notifier
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loops import ClusterLoops
-from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.drills import DrillTasks
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
@@ -43,7 +43,7 @@ _SEND_WITHIN = 3.0
 class ActiveConfig:
     """The configuration of a daemon, until the next reload."""
 
-    clusters: Mapping[str, ClusterService]
+    clusters: Mapping[str, ActiveCluster]
     """By cluster name, which is empty for a single cluster. After a reload, a cluster whose
     configuration is the same has the same service."""
     log: Log
@@ -75,7 +75,7 @@ class Daemon:
         active: ActiveConfig,
         reloader: ConfigReloader | None = None,
         *,
-        notifier: Notifier | None = None,
+        notifier: SystemdNotifier | None = None,
         companions: Sequence[Companion] = (),
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -92,7 +92,7 @@ class Daemon:
         self._log = active.log
         self._reloader = reloader
         self._reload_wanted = anyio.Event()
-        self._notifier = notifier or Notifier({})
+        self._notifier = notifier or SystemdNotifier({})
         self._companions = companions
         self._clock = clock
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
@@ -136,7 +136,7 @@ class Daemon:
         self._drills.assign(active.clusters.values(), tasks)
         self._loops.assign(active.clusters, tasks)
         self._scrubs.assign(
-            {name: (one, self._loops.watch(name)) for name, one in active.clusters.items()},
+            {name: (one, self._loops.find_progress(name)) for name, one in active.clusters.items()},
             tasks,
         )
 

@@ -51,7 +51,7 @@ class DrillPlan:
             raise troubles[0]
         return found[max(found)] if found else None
 
-    async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
+    async def run(self, tell: Callable[[str], None]) -> DrillOutcome:
         """Run a drill with the newest snapshot.
 
         Arguments:

@@ -17,11 +17,12 @@ from raft_snapshot_agent.core.state.drill_status import DrillSchedule, find_late
 from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.debug_log import CLUSTER
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.trace import CLUSTER, as_failure
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
@@ -42,7 +43,7 @@ class DrillLoop:
 
     def __init__(
         self,
-        service: ClusterService,
+        service: ActiveCluster,
         plan: DrillPlan,
         turns: anyio.Lock,
         clock: Callable[[], datetime],
@@ -96,7 +97,7 @@ class DrillLoop:
                 return
             self.under_way = "running drill"
             try:
-                await self._hold()
+                await self._run_drill()
             finally:
                 self.under_way = ""
 
@@ -138,11 +139,11 @@ class DrillLoop:
         self._plan_next(began, newest, is_ours=is_ours)
         return is_ours, newest
 
-    async def _hold(self) -> None:
+    async def _run_drill(self) -> None:
         log: Log = self._service.log
         self._last = self._clock()
         try:
-            outcome = await self._plan.hold(partial(log.warning, fact=LogEvent.STORAGE_WARNING))
+            outcome = await self._plan.run(partial(log.warning, fact=LogEvent.STORAGE_WARNING))
         except SnapshotNotFound:
             self._last = None  # there is no snapshot yet
             return
@@ -150,7 +151,7 @@ class DrillLoop:
             self._give_up(str(as_failure(error)))
             return
         self._held = self._last
-        self._tell_held()
+        self._tell_possible()
         self._change_schedule(lambda drills: replace(drills, failing=None))
         self._tell(log, outcome)
 
@@ -176,11 +177,11 @@ class DrillLoop:
         before = self._status.drills or DrillSchedule()
         known = before if began is None else before.after(began)
         if known is not before:
-            self._tell_held()
+            self._tell_possible()
         planned = known.planned(due, late) if is_ours else None
         self._board.change(self._service.name, lambda status: replace(status, drills=planned))
 
-    def _tell_held(self) -> None:
+    def _tell_possible(self) -> None:
         """Log that drills can be run again."""
         self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", [], self._clock())
 
@@ -229,11 +230,11 @@ class DrillTasks:
         self._journals: dict[str, Journal] = {}
         """Journals, which survive a reload."""
 
-    def assign(self, services: Iterable[ClusterService], tasks: TaskGroup) -> None:
+    def assign(self, services: Iterable[ActiveCluster], tasks: TaskGroup) -> None:
         """Replace the tasks of clusters that have changed; drills of the others go on."""
         self._tasks.assign(services, tasks)
 
-    def _prepare(self, service: ClusterService) -> DrillLoop | None:
+    def _prepare(self, service: ActiveCluster) -> DrillLoop | None:
         if service.drills is None:
             return None
         journal = self._journals.setdefault(service.name, Journal(service.log))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import anyio
 
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.wall_clock import WallClockWatch
 
 SLICE = 30.0
@@ -24,7 +24,7 @@ class Retire:
 class Reload:
     """The configuration has changed."""
 
-    service: ClusterService
+    service: ActiveCluster
 
 
 @dataclass(frozen=True, slots=True)

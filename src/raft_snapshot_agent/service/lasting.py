@@ -9,9 +9,9 @@ import anyio
 from anyio import CancelScope
 
 from raft_snapshot_agent.errors import AgentError
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import get_log
-from raft_snapshot_agent.observe.trace import as_failure
 
 _PAUSE = 5.0
 """Seconds after which a failed task starts again."""

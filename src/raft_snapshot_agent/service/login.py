@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -11,7 +11,7 @@ async def try_login(cluster: Cluster) -> list[str] | None:
     """Try the login if that is due. Raises nothing.
 
     Returns:
-        The error; `None` if it succeeded or was not tried.
+        The error, if any: empty after a success; `None` if none was due.
     """
     if not cluster.is_login_check_due:
         return None  # of thousands of clusters, each would start a thread for nothing

@@ -13,19 +13,19 @@ from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule
 from raft_snapshot_agent.core.state.holding import Survey
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.holdings import hold
+from raft_snapshot_agent.destination.holdings import describe_unlisted
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
-from raft_snapshot_agent.observe.trace import Progress
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.observe.progress import Progress
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 
 
 def describe(
-    service: ClusterService, now: datetime, before: ClusterStatus | None = None
+    service: ActiveCluster, now: datetime, before: ClusterStatus | None = None
 ) -> ClusterStatus:
     """Return the status of a cluster as far as its configuration tells it.
 
@@ -55,7 +55,7 @@ class StatusPublisher:
     """Publishes the status of one cluster's loop."""
 
     def __init__(
-        self, service: ClusterService, board: StatusBoard, clock: Callable[[], datetime]
+        self, service: ActiveCluster, board: StatusBoard, clock: Callable[[], datetime]
     ) -> None:
         """Prepare without publishing.
 
@@ -130,9 +130,9 @@ class StatusPublisher:
 
         self._publish(change)
 
-    def left(self) -> None:
+    def served_by_another(self) -> None:
         """Publish that another agent stored what this agent could not."""
-        self._publish(lambda status: status.left())
+        self._publish(lambda status: status.served_by_another())
 
     @property
     def lacks_drill(self) -> bool:
@@ -144,7 +144,7 @@ class StatusPublisher:
         """Publish why a new login would fail; empty: it would not."""
         self._publish(lambda status: replace(status, login_failing=refused))
 
-    def watch(self, progress: Progress) -> None:
+    def measure_by(self, progress: Progress) -> None:
         """Make values available that change without an event.
 
         Arguments:
@@ -199,7 +199,7 @@ def _describe_storage(
         known,
         kind=kind,
         required=destination.required,
-        holding=hold(destination).with_survey(survey, timing),
+        holding=describe_unlisted(destination).with_survey(survey, timing),
         location=location,
         schedule=str(timing.schedule),
         retention=destination.retention,
@@ -213,7 +213,7 @@ def _describe_lease(lease: Lease) -> LeaseStatus:
     return LeaseStatus(lease.location, lease.holder, held, str(lease.trouble or ""))
 
 
-def _find_survey(storage: StorageStatus, result: StorageResult, report: Report) -> Survey:
+def _find_survey(storage: StorageStatus, result: Delivery, report: Report) -> Survey:
     """Return the content of a storage after a delivery, without the listing where there is none."""
     before = Survey() if storage.holding is None else storage.holding.survey
     if result.survey is not None or report.snapshot is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 
 
 def describe_reload(
-    before: Mapping[str, ClusterService],
-    now: Mapping[str, ClusterService],
+    before: Mapping[str, ActiveCluster],
+    now: Mapping[str, ActiveCluster],
     disabled: Sequence[str] = (),
 ) -> str:
     """Return which clusters have changed and which have not.

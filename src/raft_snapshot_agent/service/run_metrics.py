@@ -27,9 +27,9 @@ from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.metrics.table import SNAPSHOTS
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.observe.board import StatusBoard
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.service import assembly
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.publisher import StatusPublisher, describe
 from raft_snapshot_agent.small_file import read_file
 from raft_snapshot_agent.storage.base import BytesSource
@@ -94,7 +94,7 @@ async def _describe(loaded: Loaded, report: Report | None, earlier: Carried) -> 
         return ClusterStatus(loaded.name, disabled="its configuration is invalid")
     config = loaded.config
     agent = assembly.agent(config, assembly.destinations(config), by_hand=True)
-    service = ClusterService(agent, loaded.timing, get_logger(), name=loaded.name)
+    service = ActiveCluster(agent, loaded.timing, get_logger(), name=loaded.name)
     began = earlier.resume(describe(service, _now()), report.started_at)
     board = StatusBoard(AgentStatus(__version__, now := _now(), now, (began,)))
     publisher = StatusPublisher(service, board, _now)

@@ -15,11 +15,11 @@ from raft_snapshot_agent.core.schedules.schedule import MISSED_LIMIT, backoff
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.state.report import Outcome, Report
 from raft_snapshot_agent.observe.log_events import LogEvent
+from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.spans import record_run
-from raft_snapshot_agent.observe.systemd import Notifier, summary
-from raft_snapshot_agent.observe.trace import Progress
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.observe.systemd import SystemdNotifier, summary
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.events import EventQueue
 from raft_snapshot_agent.service.publisher import StatusPublisher
 from raft_snapshot_agent.service.unattended import Unattended
@@ -63,9 +63,9 @@ class Runs:
 
     def __init__(
         self,
-        service: ClusterService,
+        service: ActiveCluster,
         journal: Journal,
-        notifier: Notifier,
+        notifier: SystemdNotifier,
         events: EventQueue,
         publisher: StatusPublisher,
         clock: Callable[[], datetime],
@@ -82,8 +82,8 @@ class Runs:
         """
         self.service = service
         self.progress = Progress()
-        self.ended = anyio.Event()
-        """Set after every run; the task that waits for it replaces it."""
+        self.token_check_wanted = anyio.Event()
+        """Set after every run and every new login; the task that waits for it replaces it."""
         self._journal = journal
         self._notifier = notifier
         self._events = events
@@ -198,8 +198,8 @@ class Runs:
             return state.served(state.looked_at_again(now), now, _draw())
         after = state.after_others(taken, now, private)
         if state.due(now) - after.due(now):
-            self._publisher.left()
-            self._journal.left(now)
+            self._publisher.served_by_another()
+            self._journal.served_by_another(now)
         return after
 
     async def _list_taken(self) -> dict[str, list[datetime]]:
@@ -233,14 +233,14 @@ class Runs:
             self._notifier.status(summary(report))
         if any(not one.error for one in report.deliveries):
             self._unattended.note_own_snapshot(report.finished_at)
-        self.ended.set()
+        self.token_check_wanted.set()
         return told
 
     def _tell_arrived(self, before: ScheduleState, after: ScheduleState, now: datetime) -> None:
         """Log which storages have the snapshot of this slot despite a failed upload."""
         for name in sorted(before.due(now) - after.due(now)):
             if before.lines[name].owed:
-                what = f"{name} holds this snapshot after all; it is not taken again."
+                what = f"{name} has this snapshot after all; it is not taken again."
                 self._log(what, LogEvent.SNAPSHOT_HELD_ALREADY)
 
     def _tell_missed(self, state: ScheduleState, served: Collection[str]) -> None:

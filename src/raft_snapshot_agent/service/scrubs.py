@@ -19,11 +19,13 @@ from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_no
 from raft_snapshot_agent.errors import StorageDenied
 from raft_snapshot_agent.flock import lock
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.debug_log import CLUSTER
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
+from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.trace import CLUSTER, Progress, as_failure
 from raft_snapshot_agent.private_folder import private_folder
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
@@ -42,7 +44,7 @@ class ScrubLoop:
 
     def __init__(
         self,
-        service: ClusterService,
+        service: ActiveCluster,
         plan: ScrubPlan,
         progress: Progress,
         journal: Journal,
@@ -198,13 +200,13 @@ class ScrubTasks:
         """Journals, which survive a reload."""
 
     def assign(
-        self, services: Mapping[str, tuple[ClusterService, Progress]], tasks: TaskGroup
+        self, services: Mapping[str, tuple[ActiveCluster, Progress]], tasks: TaskGroup
     ) -> None:
         """Replace the tasks of clusters that have changed; scrubs of the others go on."""
         self._progress = {name: progress for name, (_, progress) in services.items()}
         self._tasks.assign([service for service, _ in services.values()], tasks)
 
-    def _prepare(self, service: ClusterService) -> ScrubLoop | None:
+    def _prepare(self, service: ActiveCluster) -> ScrubLoop | None:
         if service.scrubs is None:
             return None
         name = service.name

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
+from raft_snapshot_agent.core.ages import is_within
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
-from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.overdue import Overdue, find_overdue
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.run_log import Journal

@@ -13,8 +13,8 @@ from raft_snapshot_agent.core.snapshot_file.entries import CountedEntries, Entry
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.errors import AgentError, Interrupted, StaleSnapshot, Stopped
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.phases import phase
-from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.leader import Cluster, Leader

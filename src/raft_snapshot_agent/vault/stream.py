@@ -13,7 +13,7 @@ from urllib3.exceptions import TimeoutError as TimedOut
 
 from raft_snapshot_agent.errors import Interrupted, ServerError
 from raft_snapshot_agent.network.exchange import reading
-from raft_snapshot_agent.observe.trace import touch
+from raft_snapshot_agent.observe.progress import touch
 from raft_snapshot_agent.redaction import one_line
 
 _STEP = 1 << 20

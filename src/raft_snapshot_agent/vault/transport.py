@@ -13,7 +13,7 @@ from raft_snapshot_agent.network.exchange import SMALL, exchange
 from raft_snapshot_agent.network.pools import Pools
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.network.unix import UnixPool
-from raft_snapshot_agent.observe.trace import trace_request
+from raft_snapshot_agent.observe.debug_log import log_request
 from raft_snapshot_agent.vault.exposure import exposes, exposure, proxy_to
 from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 from raft_snapshot_agent.vault.transport_errors import Asked, map_errors, refuse_for_proxy
@@ -68,7 +68,7 @@ class NodeConnection:
         except ConfigError as error:  # as while a program renews a certificate
             what = f"cannot reach {self._asked.shown}: {error.message}"
             raise Unreachable(what, hint=error.hint) from error
-        with self.map_errors(patience), trace_request(method, self._asked.url + path) as request:
+        with self.map_errors(patience), log_request(method, self._asked.url + path) as request:
             answer = exchange(pool, method, self._base + path, seconds=seconds, most=most, **how)
             request.status = answer.status
         refuse_for_proxy(self._asked, answer)

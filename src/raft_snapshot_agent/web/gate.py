@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from raft_snapshot_agent.errors import AgentError
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.web.routes import ADDRESSES
 
 _PUBLIC = frozenset(one.path for one in ADDRESSES if one.public)

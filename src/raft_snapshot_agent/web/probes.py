@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 STALE = timedelta(minutes=3)
@@ -60,7 +60,7 @@ def _hangs(status: AgentStatus, cluster: ClusterStatus) -> str:
     since = cluster.heartbeat or status.started_at
     silent = status.at - since
     if cluster.activity is None and silent > STALE:
-        return f"the schedule has not gone on for {span(silent)}"
+        return f"the schedule has not gone on for {format_age(silent)}"
     return ""
 
 

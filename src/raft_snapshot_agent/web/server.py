@@ -14,9 +14,9 @@ from uvicorn.server import ServerState
 
 from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.observe.trace import as_failure
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.web.api import Api, TakeNow
 from raft_snapshot_agent.web.gate import LARGEST_HEAD, Gate

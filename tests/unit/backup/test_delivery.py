@@ -18,7 +18,7 @@ from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming, manifest_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
-from raft_snapshot_agent.core.state.report import Outcome, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Outcome
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageError, StorageFull, StorageUnavailable
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
@@ -115,7 +115,7 @@ class Site:
         """Change the rules, as a reload does."""
         self.agent.destinations = [replace(self.destination, retention=Retention(**rules))]
 
-    async def save(self, fails: str = "") -> StorageResult:
+    async def save(self, fails: str = "") -> Delivery:
         self.disk.fails = fails
         report = await self.agent.run_once()
         assert report.error is None
@@ -183,7 +183,7 @@ async def test_a_snapshot_that_is_replaced_passes_no_verdict_on(tmp_path: Path) 
     (one,) = await site.destination.stored()
     assert done.name == name
     assert done.survey.listed == (one,)
-    assert one.counts
+    assert one.is_counted
 
 
 async def test_a_held_snapshot_is_not_replaced(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import survey
 from raft_snapshot_agent.storage.base import BytesSource, UploadSource
@@ -48,13 +48,13 @@ def manifest_of(name: str, taken_at: datetime, index: int, size: int) -> Manifes
     )
 
 
-async def deliver(destination: Destination, name: str, hours: int) -> StorageResult:
+async def deliver(destination: Destination, name: str, hours: int) -> Delivery:
     """Store a snapshot some hours later, as a run does."""
     at, content = NOW + hours * HOUR, b"x" * (100 + hours)
     before = await read_history(destination, Instant(), at)
     await destination.storage.put(name, BytesSource(content))
     manifest = manifest_of(name, at, 10 + hours, len(content))
-    begun = StorageResult(destination.name, "memory")
+    begun = Delivery(destination.name, "memory")
     if not destination.replaces:
         before = await read_history(destination, Instant(), at)
     return await finish(destination, manifest, before, begun, Unsettled(), lambda: at)

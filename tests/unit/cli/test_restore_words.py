@@ -72,7 +72,7 @@ def test_the_age_of_what_is_restored_is_told(taken_at: str, words: str) -> None:
 
 def ended(seal: Seal | None, conditions: Sequence[Condition], present: str) -> str:
     states = tuple(MemberState("http://a", one) for one in conditions)
-    after = Aftermath(states, is_sealed=True, seals=Seals(seal, present))
+    after = Aftermath(states, expects_seal=True, seals=Seals(seal, present))
     first, *_ = describe_end(got(seal), None, after, force=True)
     return first
 
@@ -104,7 +104,7 @@ def test_the_end_says_what_opens_the_cluster(
 def test_whose_logins_there_are_is_told_also_where_nothing_sealed(force: bool) -> None:
     node = SimpleNamespace(address="http://a")
     back: Any = SimpleNamespace(node=node, applied_index=9)
-    after = Aftermath((MemberState("http://a", Condition.ACTIVE),), is_sealed=False)
+    after = Aftermath((MemberState("http://a", Condition.ACTIVE),), expects_seal=False)
     said = " ".join(describe_end(got(KMS), back, after, force=force))
     assert "http://a leads" in said
     assert ("Tokens and logins are those of the cluster the snapshot" in said) == force

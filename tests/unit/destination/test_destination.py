@@ -174,7 +174,9 @@ async def hold(
 async def watched(destination: Destination, index: int, **more: object) -> str:
     """Hold a new snapshot against what is there; say why an alarm was raised."""
     history = await destination.history(Instant("host", 1e6), NOW)
-    found = await destination.watch(history, manifest(named(0, index), index=index, **more))
+    found = await destination.judge_and_sign(
+        history, manifest(named(0, index), index=index, **more)
+    )
     return found.alarm
 
 
@@ -237,12 +239,12 @@ async def test_a_new_history_begins_with_the_alarm_and_is_handed_on() -> None:
     destination = Destination("memory", MemoryStorage())
     await hold(destination, named(1, 500), 1, 500)
     history = await destination.history(Instant("host", 1e6), NOW)
-    wiped = await destination.watch(history, manifest(named(0, 20), index=20))
+    wiped = await destination.judge_and_sign(history, manifest(named(0, 20), index=20))
     assert wiped.manifest.history == named(0, 20)
 
     await hold(destination, named(0.5, 20), 0.5, 20, {"history": "it"})
     history = await destination.history(Instant("host", 1e6), NOW)
-    next_one = await destination.watch(history, manifest(named(0, 21), index=21))
+    next_one = await destination.judge_and_sign(history, manifest(named(0, 21), index=21))
     assert next_one.manifest.history == "it"
 
 

@@ -25,7 +25,7 @@ from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.core.snapshots.naming import catalogue, manifest_name, newest_first
 from raft_snapshot_agent.core.snapshots.snapshot import Instant, Manifest, Stored
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination import destination as places
 from raft_snapshot_agent.destination import listing, proofs
 from raft_snapshot_agent.destination.destination import Destination
@@ -73,7 +73,7 @@ def place(storage: MemoryStorage, policy: Retention = POLICY) -> Destination:
     return Destination("memory", storage, policy, pace=Every(HOUR), with_manifest=True)
 
 
-async def run(destination: Destination, after: int = 1) -> StorageResult:
+async def run(destination: Destination, after: int = 1) -> Delivery:
     """Take a snapshot so many hours after the newest, as an agent does."""
     (new,) = history(1, NEWEST + after * HOUR)
     told = replace(Manifest.from_json(new.manifest), index=20_000_000 + after, clock="")
@@ -83,7 +83,7 @@ async def run(destination: Destination, after: int = 1) -> StorageResult:
     await destination.storage.put(name, BytesSource(content))
     now = NEWEST + after * HOUR
     before = await read_history(destination, Instant(), now)
-    delivery = StorageResult("memory", "memory")
+    delivery = Delivery("memory", "memory")
     done = await finish(destination, told, before, delivery, Unsettled(), lambda: now)
     assert done.error is None
     return done
@@ -164,8 +164,8 @@ async def test_a_copy_of_one_that_goes_later_is_found() -> None:
     by_name = {one.name: one for one in plan.keep}
     assert told.sha256 == Manifest.from_json(copy.manifest).sha256
     assert "a copy of" in by_name[copy.name].doubt
-    assert by_name[original.name].copied
-    assert original.name not in {one.name for one in (*plan.delete, *plan.left)}
+    assert by_name[original.name].is_duplicated
+    assert original.name not in {one.name for one in (*plan.delete, *plan.postponed)}
     assert storage.asked["read"] < 200
 
 

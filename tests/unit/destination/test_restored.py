@@ -50,7 +50,7 @@ async def judged(keys: SigningKeys | None, note: bytes) -> tuple[str, tuple[str,
     await destination.storage.put(manifest_name(before.snapshot), BytesSource(before.to_json()))
     await destination.storage.put(RESTORED_NAME, BytesSource(note))
     history = await destination.history(Instant("host", 1e6), NOW)
-    found = await destination.watch(history, told(0, 22))
+    found = await destination.judge_and_sign(history, told(0, 22))
     return found.alarm, found.warnings
 
 

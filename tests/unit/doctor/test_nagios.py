@@ -22,7 +22,7 @@ from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding, overall
 from raft_snapshot_agent.destination import holdings
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.destination.holdings import look, look_at_all
+from raft_snapshot_agent.destination.holdings import look_at, look_at_all
 from raft_snapshot_agent.destination.remembered import Remembered
 from raft_snapshot_agent.doctor.nagios import document, line
 from raft_snapshot_agent.errors import (
@@ -31,7 +31,7 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
-from raft_snapshot_agent.observe.trace import as_failure
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -56,7 +56,7 @@ async def result(
     destination: Destination, max_age: timedelta | None = None, cluster: str = ""
 ) -> Verdict:
     return judge_holding(
-        await look(destination, destination.timing or HOURLY, NOW), NOW, max_age, cluster
+        await look_at(destination, destination.timing or HOURLY, NOW), NOW, max_age, cluster
     )
 
 

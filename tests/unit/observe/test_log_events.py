@@ -20,7 +20,7 @@ import anyio.lowlevel
 import pytest
 import structlog
 
-from raft_snapshot_agent.observe import strays, trace
+from raft_snapshot_agent.observe import debug_log, strays
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Format, configure, is_journal
 from raft_snapshot_agent.threads import in_thread
@@ -32,7 +32,7 @@ ROWS = re.findall(
 )
 WRITES = re.compile(r"\.(?:info|warning|error|debug)\(|getattr\(")
 LEVELS = {"info", "warning", "error", "debug"}
-NOT_OURS = {"observe/trace.py"}
+NOT_OURS = {"observe/debug_log.py"}
 """It writes to the standard library's log, which the log forwards with a name."""
 
 
@@ -118,8 +118,8 @@ async def test_tasks_and_threads_write_run_and_cluster_too(
     log = configure("json", "info")
 
     async def of_cluster(name: str, run: str) -> None:
-        trace.CLUSTER.set(name)
-        trace.RUN.set(run)
+        debug_log.CLUSTER.set(name)
+        debug_log.RUN.set(run)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(beside)
         await in_thread(lambda: log.info("thread", fact=LogEvent.OTHER))

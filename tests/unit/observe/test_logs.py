@@ -14,10 +14,10 @@ import time_machine
 import raft_snapshot_agent
 from raft_snapshot_agent import redaction
 from raft_snapshot_agent.errors import StorageFull, Unreachable
-from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe import debug_log
+from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Format, Level, configure
-from raft_snapshot_agent.observe.trace import as_failure
 
 AT = datetime(2026, 11, 23, 15, 30, 7, 5999, tzinfo=UTC)
 # No other test's: an error with the secret of another test would count as a leak.
@@ -143,9 +143,9 @@ def test_every_fact_is_one_line_of_plain_characters(layout: Format, lines: Lines
 def test_requests_are_told_at_debug_alone(lines: Lines) -> None:
     def ask(level: Level) -> list[str]:
         configure("text", level)
-        with trace.trace_request("GET", "https://vault:8200/v1/sys/leader") as request:
+        with debug_log.log_request("GET", "https://vault:8200/v1/sys/leader") as request:
             request.status = 200
-        with suppress(StorageFull), trace.trace_request("put", "s3://b/a.snap"):
+        with suppress(StorageFull), debug_log.log_request("put", "s3://b/a.snap"):
             raise StorageFull("full")
         return [line.partition("Z ")[2] for line in lines()]
 
@@ -186,11 +186,11 @@ def test_a_defect_is_placed_in_the_agents_own_code_whatever_library_raised_it(ro
 
 def test_every_line_of_a_run_has_its_id(lines: Lines) -> None:
     log = configure("text", "debug")
-    trace.RUN.set("0a1b2c")
+    debug_log.RUN.set("0a1b2c")
     log.info("Anything.")
-    with trace.trace_request("list", "s3://b/"):
+    with debug_log.log_request("list", "s3://b/"):
         pass
-    trace.RUN.set("")
+    debug_log.RUN.set("")
     log.info("Between two.")
     first, second, third = lines()
     assert first.endswith("Anything.  run=0a1b2c")

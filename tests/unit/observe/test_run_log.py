@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseFree,
@@ -56,14 +56,14 @@ def journal(*, seed: bool = False) -> Journal:
     return Journal(configure("json", "info"), seed=seed)
 
 
-def report(*deliveries: StorageResult, error: AgentError | None = None, after: int = 0) -> Report:
+def report(*deliveries: Delivery, error: AgentError | None = None, after: int = 0) -> Report:
     at = AT + timedelta(minutes=after)
     return Report("0a1b2c", at, at, SNAPSHOT, "" if error else NODE, deliveries, error)
 
 
-def stored(name: str, location: str, **more: Any) -> StorageResult:
+def stored(name: str, location: str, **more: Any) -> Delivery:
     kind = {"s3": "aws"}.get(name, name)
-    return replace(StorageResult(name, kind, location, 1.2345), **more)
+    return replace(Delivery(name, kind, location, 1.2345), **more)
 
 
 def test_a_stored_snapshot_is_told_by_the_storages_name(said: Said) -> None:
@@ -100,7 +100,7 @@ def test_a_new_configuration_may_end_or_begin_to_use_them(said: Said) -> None:
 
 
 def test_every_line_of_a_run_tells_which(lines: Callable[[], list[dict[str, Any]]]) -> None:
-    bad = StorageResult("disk", "local", error=StorageFull("no space left"))
+    bad = Delivery("disk", "local", error=StorageFull("no space left"))
     journal().report(report(stored("s3", "s3://b/a.snap", warnings=("w",), alarm="a"), bad))
     assert {line.get("run") for line in lines()} == {"0a1b2c"}
 
@@ -134,7 +134,7 @@ def test_a_failure_is_not_over_as_the_lease_was_given_away(said: Said) -> None:
         log.report(report(error=LeaseFree("gave it away"), after=minute))
         log.report(report(error=LeaseHeld("b has it"), after=minute + 1))
     log.report(report(error=Unreachable("no answer"), after=9))
-    log.left(AT)
+    log.served_by_another(AT)
     assert said() == [
         ("error", "Snapshot failed: no answer"),
         ("info", "This agent does not hold the lease, skipping."),
@@ -172,7 +172,7 @@ def test_another_failure_is_told_at_once(said: Said) -> None:
 
 
 def test_a_failed_storage_is_told_beside_those_that_did_not_fail(said: Said) -> None:
-    failed = StorageResult("disk", "local", error=StorageFull("no space left", hint="make some"))
+    failed = Delivery("disk", "local", error=StorageFull("no space left", hint="make some"))
     log = journal()
     for minute in range(3):
         log.report(report(failed, stored("s3", "s3://b/a.snap"), after=minute))
@@ -187,7 +187,7 @@ def test_a_failed_storage_is_told_beside_those_that_did_not_fail(said: Said) -> 
 
 
 def test_what_was_deleted_for_a_snapshot_that_failed_all_the_same_is_told(said: Said) -> None:
-    failed = StorageResult("disk", "local", error=StorageFull("no space left"), deleted=("a.snap",))
+    failed = Delivery("disk", "local", error=StorageFull("no space left"), deleted=("a.snap",))
     log = journal()
     log.report(report(failed))
     log.report(report(replace(failed, deleted=("b.snap",)), after=1))
@@ -199,7 +199,7 @@ def test_what_was_deleted_for_a_snapshot_that_failed_all_the_same_is_told(said: 
 
 
 def test_a_storage_that_is_not_required_is_only_warned_of(said: Said) -> None:
-    failed = StorageResult("disk", "local", required=False, error=StorageFull("no space left"))
+    failed = Delivery("disk", "local", required=False, error=StorageFull("no space left"))
     journal().report(report(failed))
     assert said()[-1] == ("warning", "Could not store the snapshot in disk: no space left")
 

@@ -13,7 +13,7 @@ from tests.leaks import WATCH
 from tests.otlp import Collector, attributes, collecting
 
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.core.state.report import Phase, Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Phase, Report
 from raft_snapshot_agent.errors import AgentError, ConfigError, NotLeader, StorageUnavailable
 from raft_snapshot_agent.observe import otel, spans
 from raft_snapshot_agent.observe.otel import open_spans
@@ -33,8 +33,8 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
 def report(error: AgentError | None = None) -> Report:
     failed = StorageUnavailable("cannot store: no answer", hint="look at the store")
     deliveries = (
-        StorageResult("local", "local", "/x/a.snap", deleted=("old.snap",)),
-        StorageResult("archive", "s3", error=failed),
+        Delivery("local", "local", "/x/a.snap", deleted=("old.snap",)),
+        Delivery("archive", "s3", error=failed),
     )
     phases = (
         Phase("leader", 0.0, 0.5),

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.errors import NotLeader, ServerError, StorageError
-from raft_snapshot_agent.observe.systemd import Notifier, summary
+from raft_snapshot_agent.observe.systemd import SystemdNotifier, summary
 
 NOON = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 
@@ -27,10 +27,10 @@ def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[socket.s
 
 
 @pytest.fixture
-def notifier(systemd: socket.socket) -> Notifier:
+def notifier(systemd: socket.socket) -> SystemdNotifier:
     name = systemd.getsockname()
     text = name if isinstance(name, str) else "@" + name[1:].decode()
-    return Notifier({"NOTIFY_SOCKET": text, "WATCHDOG_USEC": "3000000"})
+    return SystemdNotifier({"NOTIFY_SOCKET": text, "WATCHDOG_USEC": "3000000"})
 
 
 @pytest.mark.parametrize(
@@ -45,14 +45,17 @@ def notifier(systemd: socket.socket) -> Notifier:
     ],
 )
 def test_what_systemd_hears(
-    notifier: Notifier, systemd: socket.socket, tell: Callable[[Notifier], None], told: bytes
+    notifier: SystemdNotifier,
+    systemd: socket.socket,
+    tell: Callable[[SystemdNotifier], None],
+    told: bytes,
 ) -> None:
     tell(notifier)
 
     assert systemd.recv(1000) == told
 
 
-def test_a_reload_tells_its_moment(notifier: Notifier, systemd: socket.socket) -> None:
+def test_a_reload_tells_its_moment(notifier: SystemdNotifier, systemd: socket.socket) -> None:
     before = time.monotonic_ns() // 1000
     notifier.reloading()
 
@@ -77,19 +80,19 @@ def test_how_often_the_watchdog_wants_to_hear(
 ) -> None:
     expected = None if heartbeat is None else timedelta(seconds=heartbeat)
 
-    assert Notifier(environ).heartbeat == expected
+    assert SystemdNotifier(environ).heartbeat == expected
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "/there/is/no/socket", "@nobody-listens"])
 def test_without_systemd_nothing_happens(address: str) -> None:
-    Notifier({"NOTIFY_SOCKET": address}).ready("Works.")
+    SystemdNotifier({"NOTIFY_SOCKET": address}).ready("Works.")
 
 
 def test_the_last_run_in_a_line() -> None:
-    def after(*deliveries: StorageResult, **more: object) -> str:
+    def after(*deliveries: Delivery, **more: object) -> str:
         return summary(Report("id", NOON, NOON, deliveries=deliveries, **more))  # type: ignore[arg-type]
 
-    good, bad = StorageResult("disk", "local"), StorageResult("s3", "aws", error=StorageError("no"))
+    good, bad = Delivery("disk", "local"), Delivery("s3", "aws", error=StorageError("no"))
     assert after(good) == "Last snapshot at 2026-11-23 15:30:00 UTC to disk."
     assert after(good, bad) == "Last snapshot did not reach s3; see the log."
     assert after(error=NotLeader("no")) == "Standing by: this node does not lead."

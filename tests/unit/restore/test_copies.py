@@ -23,8 +23,8 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     VerificationError,
 )
+from raft_snapshot_agent.restore.fetching import fetch_copy
 from raft_snapshot_agent.restore.reader import StoredReader
-from raft_snapshot_agent.restore.restore import fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 
 BROKEN = WHOLE[:-9] + b"x" * 9

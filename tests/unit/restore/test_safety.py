@@ -20,7 +20,7 @@ from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Sidecar
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import (
     AgentError,
@@ -62,7 +62,7 @@ class Takes:
             if error is None:
                 await one.storage.put(TAKEN, BytesSource(b"x"))
                 await one.storage.put(GUARD_NAME, BytesSource(b"alarm"))
-            done.append(StorageResult(one.name, "memory", location, error=error, name=TAKEN))
+            done.append(Delivery(one.name, "memory", location, error=error, name=TAKEN))
         snapshot = None if self._error else archives.verified(archives.archive())
         return Report("r", NOW, NOW, snapshot, deliveries=tuple(done), error=self._error)
 
@@ -90,7 +90,7 @@ async def test_it_is_held_where_this_clusters_snapshots_are(tmp_path: Path) -> N
         assert GUARD_NAME not in await names(one)
     assert all(one.retention.keeps_all for one in agent.given)
     for one in agent.given:  # and its manifest says what it is
-        manifest = (await one.watch(None, agreeing(TAKEN))).manifest
+        manifest = (await one.judge_and_sign(None, agreeing(TAKEN))).manifest
         assert Manifest.from_json(manifest.to_json()).purpose == SAFETY
 
     await safety.release_hold()

@@ -28,7 +28,7 @@ from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state import freshness
 from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
@@ -37,9 +37,9 @@ from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader,
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
-from raft_snapshot_agent.service.cluster_service import ClusterService
 from raft_snapshot_agent.service.login import renew_token, try_login
 from raft_snapshot_agent.service.publisher import describe
 
@@ -118,9 +118,9 @@ async def run(agent: Any, until: Any) -> str:
     """Let a runner run until something is so; return what it said."""
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(8):
-        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))
+        service = ActiveCluster(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(service, Notifier({})).run)
+            tasks.start_soon(ClusterLoop(service, SystemdNotifier({})).run)
             while not until(said.getvalue()):  # noqa: ASYNC110 - a log is no event
                 await anyio.sleep(0.02)
             tasks.cancel_scope.cancel()
@@ -178,9 +178,9 @@ async def test_a_login_that_would_fail_is_published_until_it_would_not() -> None
     now = datetime.now(UTC)
     board = StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
     with redirect_stderr(io.StringIO()), anyio.fail_after(60):
-        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
+        service = ActiveCluster(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            tasks.start_soon(ClusterLoop(service, SystemdNotifier({}), board=board).run)
             while "permission denied" not in board.read().clusters[0].login_failing:
                 await board.wait_for_change(board.version)
             refused.clear()
@@ -258,9 +258,9 @@ async def test_what_another_agent_stored_ends_the_failure_of_this_one() -> None:
     board = StatusBoard(AgentStatus("", now, now, (ClusterStatus(""),)))
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(60):
-        service = ClusterService(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
+        service = ActiveCluster(agent, ScheduleSpec(Every(EVERY)), configure("text", "info"))  # type: ignore[arg-type]
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            tasks.start_soon(ClusterLoop(service, SystemdNotifier({}), board=board).run)
             while board.read().clusters[0].failing is None:
                 await board.wait_for_change(board.version)
             assert board.read().clusters[0].role is Role.WORKS
@@ -277,7 +277,7 @@ class Refused(Agent):
 
     async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
         report = await super().run_once(names, again=again)
-        results = (StorageResult("disk", "local"), StorageResult("s3", "s3", error=Denied("no")))
+        results = (Delivery("disk", "local"), Delivery("s3", "s3", error=Denied("no")))
         return replace(report, deliveries=results)
 
     def show(self, name: str, taken_at: datetime) -> None:
@@ -295,7 +295,7 @@ async def test_a_snapshot_that_is_there_after_all_ends_the_failure_of_its_storag
     agent = Refused()
     said = io.StringIO()
     with redirect_stderr(said), anyio.fail_after(60):
-        service = ClusterService(
+        service = ActiveCluster(
             agent,  # type: ignore[arg-type]
             ScheduleSpec(Every(timedelta(hours=1))),
             configure("text", "info"),
@@ -303,14 +303,14 @@ async def test_a_snapshot_that_is_there_after_all_ends_the_failure_of_its_storag
         now = datetime.now(UTC)
         board = StatusBoard(AgentStatus("", now, now, (describe(service, now),)))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ClusterLoop(service, Notifier({}), board=board).run)
+            tasks.start_soon(ClusterLoop(service, SystemdNotifier({}), board=board).run)
             while (failing := board.read().clusters[0].storages[1].failing) is None:
                 await board.wait_for_change(board.version)
             agent.show("s3", failing.since)
             while board.read().clusters[0].storages[1].failing is not None:
                 await board.wait_for_change(board.version)
             tasks.cancel_scope.cancel()
-    assert "s3 holds this snapshot after all" in said.getvalue()
+    assert "s3 has this snapshot after all" in said.getvalue()
     assert "Resolved: Could not store the snapshot in s3: no" in said.getvalue()
 
 
@@ -377,10 +377,12 @@ class Loop:
         self.every = every
         self.ended = anyio.Event()
         with redirect_stderr(self.said):
-            self.loop = ClusterLoop(self.service(agent), Notifier({}), clock=clock, board=board)
+            self.loop = ClusterLoop(
+                self.service(agent), SystemdNotifier({}), clock=clock, board=board
+            )
 
-    def service(self, agent: Any) -> ClusterService:
-        return ClusterService(agent, ScheduleSpec(Every(self.every)), configure("text", "info"))
+    def service(self, agent: Any) -> ActiveCluster:
+        return ActiveCluster(agent, ScheduleSpec(Every(self.every)), configure("text", "info"))
 
     def change(self, agent: Any) -> None:
         self.loop.change(self.service(agent))
@@ -609,8 +611,8 @@ async def test_a_look_at_the_lease_ends_before_a_new_configuration_releases_it()
         lease.notes.append("released")
 
     old.leave = leave  # type: ignore[method-assign]
-    services = [ClusterService(one, ScheduleSpec(Every(EVERY)), log) for one in (old, new)]  # type: ignore[arg-type]
-    loop = ClusterLoop(services[0], Notifier({}))
+    services = [ActiveCluster(one, ScheduleSpec(Every(EVERY)), log) for one in (old, new)]  # type: ignore[arg-type]
+    loop = ClusterLoop(services[0], SystemdNotifier({}))
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(loop._begin_lease, tasks)

@@ -17,10 +17,10 @@ from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service import publisher
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loops import ClusterLoops
-from raft_snapshot_agent.service.cluster_service import ClusterService
 
 pytestmark = pytest.mark.anyio
 
@@ -54,12 +54,12 @@ def nobody_runs() -> None:
     Slow.running = Slow.most = 0
 
 
-def serve(*agents: Any, **more: Any) -> Mapping[str, ClusterService]:
+def serve(*agents: Any, **more: Any) -> Mapping[str, ActiveCluster]:
     """Return one cluster for each agent: a, b and so on."""
     log = configure("text", "info")
     timing = ScheduleSpec(Every(timedelta(hours=1)))
     return {
-        name: ClusterService(agent, timing, log.bind(cluster=name), name=name, **more)
+        name: ActiveCluster(agent, timing, log.bind(cluster=name), name=name, **more)
         for name, agent in zip("ab", agents, strict=False)
     }
 
@@ -69,7 +69,7 @@ def clock() -> datetime:
 
 
 def loops(board: StatusBoard | None = None) -> ClusterLoops:
-    return ClusterLoops(Notifier({}), clock, board or StatusBoard.unread(clock))
+    return ClusterLoops(SystemdNotifier({}), clock, board or StatusBoard.unread(clock))
 
 
 async def test_a_cluster_that_comes_back_waits_for_the_loop_it_had(

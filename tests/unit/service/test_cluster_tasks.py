@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 
 pytestmark = pytest.mark.anyio
@@ -29,10 +29,10 @@ class Endless:
             self.ended += 1
 
 
-def service(name: str) -> ClusterService:
+def service(name: str) -> ActiveCluster:
     agent: Any = None
     timing: Any = None
-    return ClusterService(agent, timing, configure("text", "info"), name=name)
+    return ActiveCluster(agent, timing, configure("text", "info"), name=name)
 
 
 async def test_only_those_of_changed_clusters_are_given_up(
@@ -40,7 +40,7 @@ async def test_only_those_of_changed_clusters_are_given_up(
 ) -> None:
     made: list[tuple[str, Endless]] = []
 
-    def prepare(service: ClusterService) -> Endless | None:
+    def prepare(service: ActiveCluster) -> Endless | None:
         if service.name == "without":
             return None
         made.append((service.name, Endless("" if service.name == "idle" else "running drill")))

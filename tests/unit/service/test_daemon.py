@@ -18,9 +18,9 @@ from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.early_signals import OBEYED, catch_early_signals, take_early_signals
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.observe.systemd import Notifier
+from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service import daemon
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 
 pytestmark = pytest.mark.anyio
@@ -62,7 +62,7 @@ async def test_of_two_changes_at_once_the_last_is_in_force(
     one = Daemon(
         ActiveConfig({}, configure("text", "info")),
         file,
-        notifier=Notifier({}),
+        notifier=SystemdNotifier({}),
         companions=[reader],
     )
     with anyio.fail_after(60):
@@ -83,7 +83,7 @@ async def test_of_two_changes_at_once_the_last_is_in_force(
 
 async def test_a_reload_that_takes_long_delays_no_stop() -> None:
     file = File()
-    one = Daemon(ActiveConfig({}, configure("text", "info")), file, notifier=Notifier({}))
+    one = Daemon(ActiveConfig({}, configure("text", "info")), file, notifier=SystemdNotifier({}))
     try:
         with anyio.fail_after(60):
             async with anyio.create_task_group() as tasks:
@@ -111,8 +111,8 @@ class Leaving(Agent):
 
 def one_cluster(agent: Any) -> Daemon:
     log = configure("text", "info")
-    service = ClusterService(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
-    return Daemon(ActiveConfig({"": service}, log), notifier=Notifier({}))
+    service = ActiveCluster(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
+    return Daemon(ActiveConfig({"": service}, log), notifier=SystemdNotifier({}))
 
 
 async def test_no_signal_ends_the_end_before_it_has_cleaned_up(

@@ -54,7 +54,7 @@ class Plan:
             raise self.trouble
         return None if self.noted is None else noted_at(self.noted, passed=self.passed)
 
-    async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
+    async def run(self, tell: Callable[[str], None]) -> DrillOutcome:
         self.held.append(World.now)
         ending = self.endings.pop(0) if self.endings else None
         if ending is not None and not isinstance(ending, DrillFailed):
@@ -329,7 +329,7 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
     begun, ended = anyio.Event(), anyio.Event()
 
     class Long(Plan):
-        async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
+        async def run(self, tell: Callable[[str], None]) -> DrillOutcome:
             begun.set()
             try:
                 await anyio.sleep_forever()
@@ -359,7 +359,7 @@ async def test_one_runs_at_a_time_and_goes_on_under_an_equal_configuration(
     may_end, ended = anyio.Event(), anyio.Event()
 
     class Long(Plan):
-        async def hold(self, tell: Callable[[str], None]) -> DrillOutcome:
+        async def run(self, tell: Callable[[str], None]) -> DrillOutcome:
             nonlocal running, most, done
             running += 1
             most = max(most, running)
@@ -368,7 +368,7 @@ async def test_one_runs_at_a_time_and_goes_on_under_an_equal_configuration(
             done += 1
             if done == 4:
                 ended.set()
-            return await super().hold(tell)
+            return await super().run(tell)
 
     services = [serve(name, Long()) for name in ("a", "b", "c", "d")]
     with anyio.fail_after(30):

@@ -23,8 +23,8 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError, StorageUnavailable
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.observe.trace import Progress
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.observe.progress import Progress
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.service.publisher import StatusPublisher, describe
 from raft_snapshot_agent.storage.base import Entry
@@ -64,7 +64,7 @@ async def test_a_companion_reads_how_a_run_ended_and_one_that_fails_harms_nobody
         deadline=5,
     )
     log = configure("text", "info")
-    service = ClusterService(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
+    service = ActiveCluster(agent, ScheduleSpec(Every(timedelta(hours=1))), log)
     reader = Reader()
     daemon = Daemon(
         ActiveConfig({"": service}, log, {"off": "vault.address: missing"}, "agent.yaml"),
@@ -110,7 +110,7 @@ async def test_whoever_reads_changes_what_is_measured_and_nothing_else(tmp_path:
     config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
     agent = Agent(Cluster(config.vault, "anywhere"), [], naming=AGENT, spool=tmp_path, deadline=5)
     agent.lease = FreeLease()  # type: ignore[assignment]
-    service = ClusterService(
+    service = ActiveCluster(
         agent, ScheduleSpec(Every(timedelta(hours=1))), configure("text", "info")
     )
     now = datetime.now(UTC)
@@ -118,7 +118,7 @@ async def test_whoever_reads_changes_what_is_measured_and_nothing_else(tmp_path:
     publisher = StatusPublisher(service, board, lambda: now)
     publisher.begin()
     (published,) = board.read().clusters
-    publisher.watch(Progress())
+    publisher.measure_by(Progress())
 
     (read,) = board.read().clusters
 
@@ -141,12 +141,12 @@ class FreeLease:
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-def serve(tmp_path: Path, destination: Destination, every: timedelta) -> ClusterService:
+def serve(tmp_path: Path, destination: Destination, every: timedelta) -> ActiveCluster:
     config = Config.model_validate({"vault": {"address": "http://127.0.0.1:9"}})
     agent = Agent(
         Cluster(config.vault, "anywhere"), [destination], naming=AGENT, spool=tmp_path, deadline=5
     )
-    return ClusterService(agent, ScheduleSpec(Every(every)), configure("text", "info"))
+    return ActiveCluster(agent, ScheduleSpec(Every(every)), configure("text", "info"))
 
 
 class Elsewhere(MemoryStorage):

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot
-from raft_snapshot_agent.core.state.report import Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.errors import AgentError, NotLeader, StorageUnavailable, VerificationError
 from raft_snapshot_agent.metrics.metric import PREFIX
 from raft_snapshot_agent.service import run_metrics
@@ -82,7 +82,7 @@ def fleet(folder: Path, metrics: dict[str, str], *clusters: str) -> LoadedFleet:
 def report(error: AgentError | None = None, failed: AgentError | None = None) -> Report:
     at = datetime.now(UTC).replace(microsecond=0)
     snapshot = Snapshot(ArchiveMeta(4711, 3, 27122), 31769, "ab" * 32)
-    delivery = StorageResult("local", "local", "/x/a.snap", error=failed)
+    delivery = Delivery("local", "local", "/x/a.snap", error=failed)
     if error is not None:
         return Report("0a1b2c", at, at, error=error)
     return Report("0a1b2c", at, at, snapshot, "https://a:8200", (delivery,))

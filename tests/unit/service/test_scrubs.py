@@ -24,8 +24,8 @@ from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import NotLeader, StorageUnavailable
 from raft_snapshot_agent.flock import lock
 from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
-from raft_snapshot_agent.observe.trace import Progress
 from raft_snapshot_agent.service import scrubs
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.scrubs import ScrubLoop, ScrubTasks

@@ -18,7 +18,7 @@ from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.logs import configure
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.vault.leader import Cluster
 
@@ -36,7 +36,7 @@ async def run_until(folder: Path, done: Callable[[], bool]) -> None:
         deadline=5,
     )
     log = configure("text", "info")
-    service = ClusterService(agent, ScheduleSpec(Every(timedelta(hours=1))), log, name="prod")
+    service = ActiveCluster(agent, ScheduleSpec(Every(timedelta(hours=1))), log, name="prod")
     daemon = Daemon(ActiveConfig({"prod": service}, log))
     with anyio.fail_after(60):
         async with anyio.create_task_group() as tasks:

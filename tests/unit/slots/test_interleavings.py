@@ -34,7 +34,7 @@ from raft_snapshot_agent.core.schedules import slots, timetable
 from raft_snapshot_agent.core.schedules.slots import NextRun
 from raft_snapshot_agent.core.schedules.timetable import ScheduleState
 from raft_snapshot_agent.core.snapshots.naming import AGENT, FORK, SEED, Layout
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import StorageError
 from raft_snapshot_agent.storage.base import Storage
@@ -234,13 +234,13 @@ async def _untold(*_: object) -> None:
     """Whether an upload that failed has arrived."""
 
 
-async def _strict(*args: Any) -> StorageResult:
+async def _strict(*args: Any) -> Delivery:
     delivery = await FINISH(*args)
     why = " ".join(delivery.warnings)
     return replace(delivery, error=StorageError(why)) if "without a manifest" in why else delivery
 
 
-async def _unpruned(destination: Destination, delivery: StorageResult, *rest: Any) -> StorageResult:
+async def _unpruned(destination: Destination, delivery: Delivery, *rest: Any) -> Delivery:
     return delivery if delivery.warnings else await RETAINED(destination, delivery, *rest)
 
 

@@ -36,7 +36,7 @@ from raft_snapshot_agent.lease.clock import Clock
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service import cluster_loop, events
-from raft_snapshot_agent.service.cluster_service import ClusterService
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -307,7 +307,7 @@ class World:
     async def live(self, until: Callable[[], bool], **timing: Any) -> None:
         """Let a daemon of its own run until something is so, and kill it."""
         with redirect_stderr(self.said):
-            service = ClusterService(
+            service = ActiveCluster(
                 self.agent(), ScheduleSpec(Every(EVERY), **timing), configure("text", "info")
             )
             daemon = Daemon(ActiveConfig({"": service}, service.log), clock=self.now)

@@ -42,7 +42,7 @@ EVENTS: Mapping[ProblemKind, AlertEvent] = {
     ProblemKind.LOGIN_FAILING: AlertEvent.LOGIN_FAILING,
 }
 """The problems that become alerts. Alarms of the guard and broken snapshots are reported separately
-per storage; other problems are shown only on the page."""
+per storage; other problems are shown by the page, `status` and the API."""
 
 AlertKey = tuple[AlertEvent, str, str]
 """Event, cluster and storage."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from raft_snapshot_agent.core.spans import is_within
+from raft_snapshot_agent.core.ages import is_within
 
 AGAIN_AFTER = timedelta(hours=1)
 _KINDS = 10

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from raft_snapshot_agent.core.ages import is_within
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.core.alarms.alerts import (
     Alert,
@@ -15,7 +16,6 @@ from raft_snapshot_agent.core.alarms.alerts import (
     is_configured,
     is_over,
 )
-from raft_snapshot_agent.core.spans import is_within
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 

@@ -131,7 +131,7 @@ def explain_flood(
         now: The present time.
         extra: Allowed number of additional snapshots by operators.
     """
-    counted = [one for one in listed if one.counts and one.taken_at <= now + AHEAD]
+    counted = [one for one in listed if one.is_counted and one.taken_at <= now + AHEAD]
     marked = fingerprinted(counted) if witnesses else ()
     for newer, witness in enumerate(witnesses):
         fresh = witness.never_saw(marked)

@@ -109,7 +109,7 @@ def is_contradicted(stored: Stored) -> bool:
     return not stored.broken and (stored.mismatched or stored.doubt in {_DISAGREES, _NO_MANIFEST})
 
 
-def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:
+def without_duplicates(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[Stored, ...]:
     """Let only one snapshot per archive count: the one with the oldest manifest.
 
     It is kept while there are copies, because otherwise the next copy would count. Signed ones are
@@ -121,14 +121,14 @@ def without_copies(stored: Iterable[Stored], told: Mapping[str, Told]) -> tuple[
     for one in reversed(listed):
         manifest = told.get(one.name)
         judged[one.name] = one
-        if one.signed or not one.counts or not isinstance(manifest, Manifest):
+        if one.signed or not one.is_counted or not isinstance(manifest, Manifest):
             continue
         original = first.setdefault((manifest.sha256, one.size), one)
         if manifest.sha256 and original is not one:
             judged[one.name] = replace(
                 one, doubt=f"a copy of {original.name}: does not count for retention"
             )
-            judged[original.name] = replace(original, copied=True)
+            judged[original.name] = replace(original, is_duplicated=True)
     return tuple(judged[one.name] for one in listed)
 
 
@@ -145,15 +145,17 @@ def list_needed(
         planned: The plan.
         proven: Those already read, by name.
     """
-    later = {one.name for one in planned.left}
+    later = {one.name for one in planned.postponed}
     names = {one.name for one in planned.delete} | proven.keys()
-    names.update(one.name for one in planned.keep if one.counts and one.name not in later)
+    names.update(one.name for one in planned.keep if one.is_counted and one.name not in later)
     # Only agents can sign, so a signed snapshot is never a copy.
-    sizes = {one.size for one in proven.values() if one.verified and one.counts and not one.signed}
+    sizes = {
+        one.size for one in proven.values() if one.verified and one.is_counted and not one.signed
+    }
     return [
         one
         for one in listed
-        if one.name in names or (one.verified and one.counts and one.size in sizes)
+        if one.name in names or (one.verified and one.is_counted and one.size in sizes)
     ]
 
 

@@ -20,7 +20,7 @@ _FUTURE = "dated in the future: does not count for retention"
 _MISMATCH = f"{MISDESCRIBED}: does not count for retention"
 _COPIED = "stays while a copy of it does"
 _HELD, _SAFETY, _MIN_KEEP = "held", "safety snapshot", "kept: min_keep"
-_LEFT, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
+_POSTPONED, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
 _PROTECTED = {NEWEST, _NEWEST_VERIFIED}
 
 Reasons = dict[str, tuple[str, ...]]  # why snapshots are kept, by name
@@ -102,7 +102,7 @@ class Plan:
     """Kept snapshots that would be deleted without `refused`."""
     refused: str = ""
     """Why nothing is deleted although the rules require it."""
-    left: tuple[Stored, ...] = ()
+    postponed: tuple[Stored, ...] = ()
     """Kept snapshots that will be deleted in one of the next runs."""
 
 
@@ -113,7 +113,7 @@ def plan(
     zone: tzinfo = UTC,
     forbidden: str = "",
     *,
-    at_once: bool = False,
+    ignore_keep_broken: bool = False,
     most: int | None = None,
 ) -> Plan:
     """Plan which snapshots are kept and which are deleted.
@@ -131,23 +131,23 @@ def plan(
         now: The present time.
         zone: Time zone of days, weeks, months and years.
         forbidden: Why nothing may be deleted now; empty if deleting is allowed.
-        at_once: Whether to delete broken ones regardless of `keep_broken`.
+        ignore_keep_broken: Whether to delete broken ones before `keep_broken` has passed.
         most: Most deletions in one run, oldest first.
     """
     listed = newest_first({one.name: one for one in stored}.values())
     reasons = _reasons(listed, policy, now, zone)
     crowded = _crowded_out(listed, reasons, policy, now)
     delete = tuple(one for one in reversed(listed) if one.name not in reasons or one in crowded)
-    review = tuple(reversed([*_due(listed, policy, now, at_once=at_once)]))
+    review = tuple(reversed([*_due(listed, policy, now, ignore_keep_broken=ignore_keep_broken)]))
     refused = _explain_refusal(len(delete) + len(review), policy, forbidden)
     if refused:
         others = dict.fromkeys((one.name for one in delete), ("nothing is deleted",))
         return Plan(_select_kept(listed, reasons | others), (), withheld=delete, refused=refused)
-    delete, left = (delete, ()) if most is None else (delete[:most], delete[most:])
+    delete, postponed = (delete, ()) if most is None else (delete[:most], delete[most:])
     for one in delete:
         reasons.pop(one.name, None)
-    later = dict.fromkeys((one.name for one in left), _LEFT)
-    return Plan(_select_kept(listed, reasons | later), delete, crowded, review, left=left)
+    later = dict.fromkeys((one.name for one in postponed), _POSTPONED)
+    return Plan(_select_kept(listed, reasons | later), delete, crowded, review, postponed=postponed)
 
 
 def _select_kept(listed: Sequence[Stored], reasons: Reasons) -> dict[Stored, tuple[str, ...]]:
@@ -161,14 +161,14 @@ def _explain_refusal(deletes: int, policy: Retention, forbidden: str) -> str:
 
 
 def _due(
-    listed: Sequence[Stored], policy: Retention, now: datetime, *, at_once: bool
+    listed: Sequence[Stored], policy: Retention, now: datetime, *, ignore_keep_broken: bool
 ) -> Iterator[Stored]:
     """List the broken snapshots to read again, and to delete if they are still broken."""
-    older = dropwhile(lambda one: not (one.counts and one.taken_at <= now + AHEAD), listed)
+    older = dropwhile(lambda one: not (one.is_counted and one.taken_at <= now + AHEAD), listed)
     for one in older:
         if not one.broken or one.held:
             continue
-        if at_once or (
+        if ignore_keep_broken or (
             not policy.keeps_all and (one.broken_since is None or _is_over(one, policy, now))
         ):
             yield one
@@ -180,7 +180,7 @@ def _is_over(one: Stored, policy: Retention, now: datetime) -> bool:
 
 def _reasons(listed: Sequence[Stored], policy: Retention, now: datetime, zone: tzinfo) -> Reasons:
     """Return the reasons why snapshots are kept; those to delete have no entry."""
-    counting = [one for one in listed if one.counts]
+    counting = [one for one in listed if one.is_counted]
     ordinary = [one for one in counting if not one.safety]
     reasons = _reasons_of(ordinary, policy, now, zone)
     if len(ordinary) < len(counting):
@@ -222,7 +222,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     """Yield why an object is kept to which no rule applies."""
     if one.held:
         yield _HELD
-    if one.copied:
+    if one.is_duplicated:
         yield _COPIED
     if one.mismatched:
         yield _MISMATCH
@@ -255,7 +255,9 @@ def _crowded_out(
     """
     if not policy.max_space:
         return frozenset()
-    kept = [one for one in listed if one.counts and {*reasons.get(one.name, ())} - {_HELD, _COPIED}]
+    kept = [
+        one for one in listed if one.is_counted and {*reasons.get(one.name, ())} - {_HELD, _COPIED}
+    ]
     ordinary = [one for one in kept if not one.safety]
     safe = {*_least(ordinary, policy, now), *_least(kept, policy, now)}
     safe |= {one for one in kept if _PROTECTED & {*reasons[one.name]}}
@@ -269,7 +271,7 @@ def _crowded_out(
         used += sum(one.size for one in group if one in safe)
         for one in (one for one in group if one not in safe):
             used += one.size
-            if used > policy.max_space and not (one.held or one.copied):
+            if used > policy.max_space and not (one.held or one.is_duplicated):
                 crowded.add(one)
     return frozenset(crowded)
 

@@ -106,7 +106,7 @@ class Stored:
     """Whether its manifest was read and is signed by the cluster's agents."""
     doubt: str = ""
     """Why it does not count for retention, apart from being broken; empty if it does."""
-    copied: bool = False
+    is_duplicated: bool = False
     """Whether the storage has a copy of it under another name."""
     drilled: bool = False
     """Whether it has a note of a drill."""
@@ -133,7 +133,7 @@ class Stored:
         return self.size == 0 or self.condemned
 
     @property
-    def counts(self) -> bool:
+    def is_counted(self) -> bool:
         """Whether it counts for retention."""
         return not (self.broken or self.mismatched or self.doubt)
 

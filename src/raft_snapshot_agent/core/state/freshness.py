@@ -70,7 +70,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         now: The present time.
     """
     listed = tuple(stored)
-    whole = [one for one in listed if one.counts]
+    whole = [one for one in listed if one.is_counted]
     dated = [one for one in whole if one.dated]
     believed = [one for one in dated if not is_ahead(one.taken_at, now)]
     return Census(
@@ -79,7 +79,7 @@ def census(stored: Iterable[Stored], now: datetime) -> Census:
         broken=tuple(one for one in listed if one.broken),
         ahead=tuple(one for one in dated if is_ahead(one.taken_at, now)),
         undated=tuple(one for one in whole if not one.dated),
-        doubtful=tuple(one for one in listed if not (one.counts or one.broken)),
+        doubtful=tuple(one for one in listed if not (one.is_counted or one.broken)),
     )
 
 
@@ -100,7 +100,7 @@ def newest_times(
     """
     times = []
     for one in stored:
-        if not one.counts:
+        if not one.is_counted:
             continue
         if not one.dated:
             return None

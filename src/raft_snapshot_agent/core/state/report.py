@@ -54,7 +54,7 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageResult:
+class Delivery:
     """Result of a run for one storage."""
 
     storage: str
@@ -91,7 +91,7 @@ class Report:
     snapshot: Snapshot | None = None
     node: str = ""
     """Address of the server that sent the snapshot."""
-    deliveries: tuple[StorageResult, ...] = ()
+    deliveries: tuple[Delivery, ...] = ()
     error: AgentError | None = None
     """Why there is no snapshot at all."""
     warnings: tuple[str, ...] = ()

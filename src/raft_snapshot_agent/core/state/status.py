@@ -201,7 +201,7 @@ class ClusterStatus:
         """Return the state of the cluster, as in `check`: the worst of its storages."""
         return CheckState.CRITICAL if self.disabled else overall(self.judge(now))
 
-    def left(self) -> ClusterStatus:
+    def served_by_another(self) -> ClusterStatus:
         """Return the status after another agent stored what this agent could not."""
         return replace(self, role=Role.STANDS_BY, failing=None)
 

@@ -12,7 +12,7 @@ from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.schedules.slots import NAMED_TO, ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
-from raft_snapshot_agent.core.state.report import StorageResult
+from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding
 
 _USUAL = timedelta(hours=1)
@@ -175,7 +175,7 @@ class StorageStatus:
         survey = replace(self.holding.survey, scrubbed=note)
         return replace(self, holding=replace(self.holding, survey=survey))
 
-    def delivered(self, result: StorageResult, taken_at: datetime) -> StorageStatus:
+    def delivered(self, result: Delivery, taken_at: datetime) -> StorageStatus:
         """Return the status after a finished upload.
 
         Arguments:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.snapshots.snapshot import MISDESCRIBED, Stored
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.freshness import Census, age
 from raft_snapshot_agent.core.state.holding import OF_FILES, CheckState, Holding
 
@@ -89,9 +89,9 @@ def _state(
     if found.newest is None or old is None or limit is None:
         return _nothing(found, holding.contradicted)
     if old > limit:
-        said = (f"{span(old)} old, at most {span(limit)}", found.describe_doubtful())
+        said = (f"{format_age(old)} old, at most {format_age(limit)}", found.describe_doubtful())
         return CheckState.CRITICAL, "; ".join(filter(None, said))
-    told = [f"{span(old)} old", *_doubts(holding, found, found.newest)]
+    told = [f"{format_age(old)} old", *_doubts(holding, found, found.newest)]
     return (CheckState.WARNING if told[1:] else CheckState.OK), ", ".join(told)
 
 

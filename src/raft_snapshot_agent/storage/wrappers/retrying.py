@@ -11,7 +11,7 @@ from typing import TypeVar
 import stamina
 
 from raft_snapshot_agent.errors import StorageUnavailable
-from raft_snapshot_agent.observe.trace import note
+from raft_snapshot_agent.observe.debug_log import log_step
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
@@ -85,7 +85,9 @@ class RetryingStorage(ForwardingStorage):
                 if number < self._attempts:
                     where = self.location(name) if name else self.folder
                     tried = f"{number} of {self._attempts}"
-                    note(f"retrying {verb} {where}", storage=self.kind, tried=tried, error=error)
+                    log_step(
+                        f"retrying {verb} {where}", storage=self.kind, tried=tried, error=error
+                    )
                 raise
 
         return await self._caller(attempt)

@@ -14,7 +14,7 @@ import anyio
 
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.errors import StorageError
-from raft_snapshot_agent.observe.trace import touch
+from raft_snapshot_agent.observe.progress import touch
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.limits import ListTooLong, too_many

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.alarms.problems import (
     STARTING,
     Problem,
@@ -13,7 +14,6 @@ from raft_snapshot_agent.core.alarms.problems import (
     severity_of,
 )
 from raft_snapshot_agent.core.sizes import format_size
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.web.page import words
@@ -162,7 +162,7 @@ def _tell_worker(cluster: ClusterStatus) -> str:
 def _tell_running(cluster: ClusterStatus, now: datetime) -> str:
     if cluster.activity is None:
         return ""
-    since = span(now - cluster.activity.started_at)
+    since = format_age(now - cluster.activity.started_at)
     return f"A snapshot is under way: {format_size(cluster.activity.received)} in {since}"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.history.retention import Retention, plan
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
 from raft_snapshot_agent.web.page import words
@@ -89,8 +89,8 @@ def view_storage(
         storage.location,
         "idle" if unseen or (idle and verdict.state is CheckState.CRITICAL) else tone,
         "not looked at yet" if unseen else verdict.message,
-        "none" if verdict.age is None else span(verdict.age),
-        "" if verdict.limit is None else span(verdict.limit),
+        "none" if verdict.age is None else format_age(verdict.age),
+        "" if verdict.limit is None else format_age(verdict.limit),
         min(round(share * BAR), BAR),
         f"{storage.stored:,}",
         format_size(storage.stored_bytes),
@@ -99,7 +99,7 @@ def view_storage(
         words.ago(storage.listed_at, now),
         _tell_scrub(storage, now),
         "" if failing is None else failing.text,
-        "" if failing is None else f"for {span(now - failing.since)}{times}",
+        "" if failing is None else f"for {format_age(now - failing.since)}{times}",
         storage.warnings,
         storage.required,
         _list_newest(storage, now),

@@ -125,4 +125,4 @@ def _find_interval(cluster: ClusterStatus, moments: list[datetime]) -> timedelta
 
 def _list_stored(cluster: ClusterStatus) -> Iterable[Stored]:
     for storage in cluster.storages:
-        yield from (one for one in storage.snapshots[: 4 * SLOTS] if one.counts)
+        yield from (one for one in storage.snapshots[: 4 * SLOTS] if one.is_counted)

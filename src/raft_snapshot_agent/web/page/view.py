@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.alarms.problems import (
     STARTING,
     Problem,
@@ -13,7 +14,6 @@ from raft_snapshot_agent.core.alarms.problems import (
     severity_of,
     summarise,
 )
-from raft_snapshot_agent.core.spans import span
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 from raft_snapshot_agent.web.page import words
 from raft_snapshot_agent.web.page.cluster_view import (
@@ -125,11 +125,13 @@ def _lead(status: AgentStatus, problems: tuple[Problem, ...]) -> str:
     oldest = min((one for one in newest if one is not None), default=None)
     if oldest is None or len(status.clusters) == 1:
         return f"The newest snapshot was taken {words.ago(oldest, status.at)}."
-    return f"{clusters}; none is without a snapshot for longer than {span(status.at - oldest)}."
+    return (
+        f"{clusters}; none is without a snapshot for longer than {format_age(status.at - oldest)}."
+    )
 
 
 def _view_problem(problem: Problem, now: datetime) -> ProblemView:
-    since = "" if problem.since is None else f"for {span(now - problem.since)}"
+    since = "" if problem.since is None else f"for {format_age(now - problem.since)}"
     return ProblemView(
         TONES[problem.severity],
         problem.subject,

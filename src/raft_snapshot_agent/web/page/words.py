@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.ages import format_age
 
 _SOON = timedelta(seconds=1)
 
@@ -13,12 +13,12 @@ def ago(moment: datetime | None, now: datetime) -> str:
     """Write the time since a point in time."""
     if moment is None:
         return "never"
-    return "just now" if now - moment < _SOON else f"{span(now - moment)} ago"
+    return "just now" if now - moment < _SOON else f"{format_age(now - moment)} ago"
 
 
 def until(moment: datetime, now: datetime) -> str:
     """Write the time until a point in time."""
-    return "now" if moment - now < _SOON else f"in {span(moment - now)}"
+    return "now" if moment - now < _SOON else f"in {format_age(moment - now)}"
 
 
 def clock(moment: datetime) -> str:

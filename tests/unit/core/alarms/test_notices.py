@@ -277,7 +277,7 @@ def test_a_check_hears_of_no_failure_after_which_another_agent_may_store() -> No
     for may in (replace(failed, role=Role.STANDS_BY), replace(failed, shared=True)):
         told = Told(CHECK)
         assert told.look(may) == []
-        assert told.look(may.left(), at=NOW + minutes(2)) == [], "another stored"
+        assert told.look(may.served_by_another(), at=NOW + minutes(2)) == [], "another stored"
         later = [told.look(may, at=NOW + minutes(number)) for number in (0.9, 1, 2)]
         assert [[one.event for one in notices] for notices in later] == [
             [],

@@ -52,4 +52,4 @@ def test_a_later_attempt_of_a_slot_counts_under_the_name_of_the_first(
 ) -> None:
     """It may come within the minute, and the index may be higher by then."""
     stored = Stored(NAME, SLOT, 1, 121, verified=True)
-    assert Judge(AGENT).judge_stored(stored, manifest(index, seconds)).counts is counts
+    assert Judge(AGENT).judge_stored(stored, manifest(index, seconds)).is_counted is counts

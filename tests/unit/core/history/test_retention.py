@@ -309,7 +309,7 @@ def test_without_a_rule_nothing_is_looked_at_but_by_hand() -> None:
     stored = [ago(0), condemned(1, 99), condemned(2, 1), replace(ago(3), mismatched=True)]
 
     assert plan(stored, Retention(), NOW).review == ()
-    assert plan(stored, Retention(), NOW, at_once=True).review == (stored[2], stored[1])
+    assert plan(stored, Retention(), NOW, ignore_keep_broken=True).review == (stored[2], stored[1])
 
 
 def test_what_its_manifest_does_not_describe_fills_no_rule_and_stays() -> None:
@@ -412,7 +412,7 @@ def test_what_was_found_broken_fulfils_no_rule() -> None:
 def test_what_is_held_is_not_even_looked_at() -> None:
     stored = [ago(0), replace(condemned(1, 99), held=True)]
 
-    assert plan(stored, Retention(last=1), NOW, at_once=True).review == ()
+    assert plan(stored, Retention(last=1), NOW, ignore_keep_broken=True).review == ()
 
 
 def test_the_oldest_make_room() -> None:

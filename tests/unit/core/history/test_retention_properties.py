@@ -73,13 +73,13 @@ def test_the_guards_hold_under_every_policy(
 ) -> None:
     done = plan(stored, policy, NOW, zone)
 
-    counting = sorted((one for one in stored if one.counts), key=lambda one: one.taken_at)
+    counting = sorted((one for one in stored if one.is_counted), key=lambda one: one.taken_at)
     present = [one for one in counting if one.taken_at <= NOW + AHEAD]
     left = [one for one in counting if one not in done.delete]
     for group in (present, [one for one in present if one.verified], counting):
         assert not group or group[-1].taken_at in {one.taken_at for one in left}
     assert len([one for one in left if one in present]) >= min(policy.min_keep, len(present))
-    assert not any(one.held or not one.counts or one not in present for one in done.delete)
+    assert not any(one.held or not one.is_counted or one not in present for one in done.delete)
     assert all(one.broken and not one.held for one in done.review)
     assert all(any(other.taken_at >= one.taken_at for other in present) for one in done.review)
 
@@ -126,14 +126,14 @@ def test_the_order_of_the_listing_does_not_matter(
 def test_what_does_not_count_changes_nothing_for_the_others(
     stored: list[Stored], policy: Retention, zone: tzinfo
 ) -> None:
-    counting = [one for one in stored if one.counts]
+    counting = [one for one in stored if one.is_counted]
 
     done = plan(stored, policy, NOW, zone)
 
-    assert {one: why for one, why in done.keep.items() if one.counts} == plan(
+    assert {one: why for one, why in done.keep.items() if one.is_counted} == plan(
         counting, policy, NOW, zone
     ).keep
-    assert all(one in done.keep for one in stored if not one.counts)
+    assert all(one in done.keep for one in stored if not one.is_counted)
 
 
 @given(stored=STORAGES, policy=POLICIES, zone=ZONES, junk=st.lists(STORED, max_size=40))
@@ -175,7 +175,7 @@ def test_a_rule_keeps_the_newest_of_each_of_its_newest_periods(
     stored = [one for one in stored if not one.safety]
     newest: dict[str, datetime] = {}
     for one in sorted(stored, key=lambda one: one.taken_at):
-        if one.counts and one.taken_at <= NOW + AHEAD:
+        if one.is_counted and one.taken_at <= NOW + AHEAD:
             newest[one.taken_at.astimezone(zone).strftime(LABELS[rule])] = one.taken_at
     expected = sorted(newest.values(), reverse=True)[:count]
 
@@ -200,7 +200,7 @@ def test_what_is_left_has_room_unless_it_is_protected(
     }
     for one in tight.crowded_out:  # only for want of room, and never before an older one
         newer = [other for other in tight.keep if other.taken_at >= one.taken_at]
-        counting = [other for other in tight.keep if other.counts]
+        counting = [other for other in tight.keep if other.is_counted]
         assert sum(other.size for other in [*counting, one]) > room or not newer
     present = [one for one in stored if one.taken_at <= NOW + AHEAD]
     guards = plan(present, Retention(last=1, min_keep=policy.min_keep), NOW, zone).keep

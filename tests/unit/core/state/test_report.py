@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.errors import (
     AgentError,
     ConfigError,
@@ -24,15 +24,15 @@ from raft_snapshot_agent.errors import (
 )
 
 AT = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
-GOOD = StorageResult("disk", "local", "/var/backups/a.snap")
-FULL = StorageResult("disk", "local", error=StorageFull("no space left"))
-GONE = StorageResult("s3", "aws", error=StorageUnavailable("no answer"))
-REFUSED = StorageResult("gcs", "google", error=StorageDenied("no right to create"))
-ALARMED = StorageResult("s3", "aws", "s3://b/a.snap", alarm="the cluster is another")
-GRUMBLING = StorageResult("s3", "aws", "s3://b/a.snap", warnings=("a.snap is not deleted",))
+GOOD = Delivery("disk", "local", "/var/backups/a.snap")
+FULL = Delivery("disk", "local", error=StorageFull("no space left"))
+GONE = Delivery("s3", "aws", error=StorageUnavailable("no answer"))
+REFUSED = Delivery("gcs", "google", error=StorageDenied("no right to create"))
+ALARMED = Delivery("s3", "aws", "s3://b/a.snap", alarm="the cluster is another")
+GRUMBLING = Delivery("s3", "aws", "s3://b/a.snap", warnings=("a.snap is not deleted",))
 
 
-def report(*deliveries: StorageResult, error: AgentError | None = None) -> Report:
+def report(*deliveries: Delivery, error: AgentError | None = None) -> Report:
     return Report("0a1b2c", AT, AT, deliveries=deliveries, error=error)
 
 
@@ -52,7 +52,7 @@ def report(*deliveries: StorageResult, error: AgentError | None = None) -> Repor
     ],
 )
 def test_deliveries_decide_when_there_is_a_snapshot(
-    deliveries: tuple[StorageResult, ...], outcome: Outcome, code: int
+    deliveries: tuple[Delivery, ...], outcome: Outcome, code: int
 ) -> None:
     run = report(*deliveries)
     assert (run.outcome, run.exit_code) == (outcome, code)

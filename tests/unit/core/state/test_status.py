@@ -13,7 +13,7 @@ from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import CheckState, Survey
-from raft_snapshot_agent.core.state.report import Outcome, Report, StorageResult
+from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import RUNS_KEPT, ClusterStatus
 from raft_snapshot_agent.core.state.storage_status import StorageStatus
@@ -39,7 +39,7 @@ def report(*failed: str, error: AgentError | None = None, after: int = 0) -> Rep
     if error is not None:
         return Report("run", at, at, error=error)
     deliveries = tuple(
-        StorageResult(name, kind, error=StorageUnavailable("no answer") if name in failed else None)
+        Delivery(name, kind, error=StorageUnavailable("no answer") if name in failed else None)
         for name, kind in (("disk", "local"), ("far", "s3"))
     )
     return Report("run", at, at, SNAPSHOT, "http://node", deliveries)
@@ -129,7 +129,10 @@ def test_without_the_lease_a_failure_lasts_until_somebody_has_stored(
     status = status.ended(report(error=Unreachable("no"), after=2))
     assert status.failing is not None
     assert (status.failing.since, status.failing.times) == (NOW, 2)
-    assert (status.left().role, status.left().failing) == (Role.STANDS_BY, None)
+    assert (status.served_by_another().role, status.served_by_another().failing) == (
+        Role.STANDS_BY,
+        None,
+    )
 
 
 def test_who_stands_by_and_cannot_find_out_who_leads_does_not_work() -> None:

@@ -22,10 +22,10 @@ from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, Upload
 from raft_snapshot_agent.storage.http.body import StoppableSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingSource, ForwardingStorage
+from raft_snapshot_agent.storage.wrappers.logged import LoggedStorage
 from raft_snapshot_agent.storage.wrappers.rate_limited import PacedSource, RateLimitedStorage
 from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
 from raft_snapshot_agent.storage.wrappers.timeout import TimeoutStorage, WatchedSource
-from raft_snapshot_agent.storage.wrappers.traced import TracedStorage
 
 pytestmark = pytest.mark.anyio
 
@@ -42,7 +42,7 @@ STORAGES: dict[type, Callable[[Storage], Storage]] = {
     RetryingStorage: RetryingStorage,
     RateLimitedStorage: lambda inner: RateLimitedStorage(inner, 1 << 30),
     TimeoutStorage: lambda inner: TimeoutStorage(inner, timedelta(seconds=60)),
-    TracedStorage: TracedStorage,
+    LoggedStorage: LoggedStorage,
     AlarmlessStorage: AlarmlessStorage,
 }
 SOURCES: dict[type, Callable[[UploadSource], UploadSource]] = {

@@ -18,7 +18,7 @@ from raft_snapshot_agent.errors import (
     StorageUnavailable,
     VerificationError,
 )
-from raft_snapshot_agent.observe import trace
+from raft_snapshot_agent.observe import debug_log
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -168,7 +168,7 @@ async def test_retries_are_not_announced_by_the_library(
     with caplog.at_level(logging.DEBUG), structlog.testing.capture_logs() as logs:
         await RetryingStorage(Failing(2), wait=AT_ONCE).entries()
     assert (logs, capsys.readouterr()) == ([], ("", ""))
-    assert {record.name for record in caplog.records} <= {trace.__name__}
+    assert {record.name for record in caplog.records} <= {debug_log.__name__}
 
 
 LINES = {

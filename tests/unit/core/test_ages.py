@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.spans import span
+from raft_snapshot_agent.core.ages import format_age
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ from raft_snapshot_agent.core.spans import span
     ],
 )
 def test_it_is_told_in_the_largest_unit_and_the_next(seconds: float, text: str) -> None:
-    assert span(timedelta(seconds=seconds)) == text
+    assert format_age(timedelta(seconds=seconds)) == text

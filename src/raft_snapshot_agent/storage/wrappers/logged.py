@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 
-from raft_snapshot_agent.observe.trace import trace_request
+from raft_snapshot_agent.observe.debug_log import log_request
 from raft_snapshot_agent.storage.base import Entry, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
 
-class TracedStorage(ForwardingStorage):
+class LoggedStorage(ForwardingStorage):
     """A storage whose calls are logged."""
 
     async def put(self, name: str, source: UploadSource) -> int:
-        with trace_request("put", self.location(name)):
+        with log_request("put", self.location(name)):
             return await self._storage.put(name, source)
 
     async def entries(self) -> list[Entry]:
-        with trace_request("list", self.folder):
+        with log_request("list", self.folder):
             return await self._storage.entries()
 
     async def read(self, name: str) -> AsyncIterator[bytes]:
         async with aclosing(self._open(name)) as stream:
-            with trace_request("read", self.location(name)):
+            with log_request("read", self.location(name)):
                 first = await anext(stream, b"")
             if first:
                 yield first
@@ -32,9 +32,9 @@ class TracedStorage(ForwardingStorage):
                 yield piece
 
     async def delete(self, name: str) -> None:
-        with trace_request("delete", self.location(name)):
+        with log_request("delete", self.location(name)):
             await self._storage.delete(name)
 
     async def sweep(self, leftovers: Leftovers) -> int:
-        with trace_request("sweep", self.folder):
+        with log_request("sweep", self.folder):
             return await self._storage.sweep(leftovers)

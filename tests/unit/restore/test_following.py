@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raft_snapshot_agent.errors import NoLeader, NotListening, Sealed, ServerError, Unreachable
-from raft_snapshot_agent.restore import restore
-from raft_snapshot_agent.restore.restore import follow_leader
+from raft_snapshot_agent.restore import following
+from raft_snapshot_agent.restore.following import follow_leader
 from raft_snapshot_agent.vault.answers import Identity
 from raft_snapshot_agent.vault.leader import Leader
 
@@ -48,7 +48,7 @@ class Cluster:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(restore, "_POLL", 0.0)
+    monkeypatch.setattr(following, "_POLL", 0.0)
 
 
 async def followed(*looks: ServerError | None, force: bool = False) -> Leader | None:

@@ -8,7 +8,7 @@ _SECOND = timedelta(seconds=1)
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
-def span(length: timedelta) -> str:
+def format_age(length: timedelta) -> str:
     """Return a duration in its two largest units, such as `3h20m` or `390d`."""
     seconds = max(length, timedelta(0)) // _SECOND
     for place, (unit, size) in enumerate(_UNITS):

@@ -12,7 +12,7 @@ from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterService:
+class ActiveCluster:
     """The configuration and objects of one cluster, until the next reload."""
 
     agent: Agent

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -56,3 +57,11 @@ def log_request(method: str, target: str) -> Iterator[Request]:
 def log_step(text: str, **facts: object) -> None:
     """Log a step of a request, such as a retry, with its fields."""
     LOGGER.debug("%s", text, extra={FACTS: facts})
+
+
+def log_defect(error: BaseException) -> None:
+    """Log the source of an unexpected exception."""
+    if LOGGER.isEnabledFor(logging.DEBUG):
+        for part in traceback.format_exception(error):
+            for line in part.splitlines():
+                LOGGER.debug("%s", line)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
 from pathlib import Path
 
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
-from raft_snapshot_agent.observe.debug_log import LOGGER
+from raft_snapshot_agent.observe.debug_log import log_defect
 
 _PACKAGE = Path(__file__).parent.parent
 
@@ -31,11 +30,3 @@ def describe_defect(error: BaseException) -> str:
     ours = [one for one in places if _PACKAGE in one[0].parents]
     where = [f"{file.name}:{line}" for file, line in (ours or places)[-1:]]
     return " in ".join([f"unexpected {type(error).__name__}", *where])
-
-
-def log_defect(error: BaseException) -> None:
-    """Log the source of an unexpected exception."""
-    if LOGGER.isEnabledFor(logging.DEBUG):
-        for part in traceback.format_exception(error):
-            for line in part.splitlines():
-                LOGGER.debug("%s", line)

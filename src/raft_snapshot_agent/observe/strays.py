@@ -7,7 +7,8 @@ import sys
 import threading
 from typing import Any
 
-from raft_snapshot_agent.observe.failures import describe_defect, log_defect
+from raft_snapshot_agent.observe.debug_log import log_defect
+from raft_snapshot_agent.observe.failures import describe_defect
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import get_log
 

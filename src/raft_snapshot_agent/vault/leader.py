@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import AgentError, NoLeader, NotLeader, ServerError
 from raft_snapshot_agent.network.deadline import within
-from raft_snapshot_agent.observe.failures import log_defect
+from raft_snapshot_agent.observe.debug_log import log_defect
 from raft_snapshot_agent.vault.addresses import origin, usable
 from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
 from raft_snapshot_agent.vault.client import Node

@@ -77,6 +77,15 @@ def test_what_clusters_know_of_each_other_is_kept_once(two: LoadedFleet) -> None
     assert berlin.siblings == {"berlin", "paris"}
 
 
+def test_what_clusters_have_in_common_is_kept_once(two: LoadedFleet) -> None:
+    berlin, paris = (one.config for one in two.clusters.values())
+
+    # They have no keys of these of their own; else thousands would each take a copy.
+    assert paris.guard is berlin.guard
+    assert paris.retention is berlin.retention
+    assert (paris.schedule, paris.run_on) != (berlin.schedule, berlin.run_on)
+
+
 def test_the_top_of_the_file_holds_the_defaults(two: LoadedFleet) -> None:
     berlin, paris = (two.clusters[name].config for name in ("berlin", "paris"))
     assert two.concurrency == 2

@@ -6,9 +6,7 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
-
-import stamina
+from typing import TYPE_CHECKING, TypeVar
 
 from raft_snapshot_agent.errors import StorageUnavailable
 from raft_snapshot_agent.observe.debug_log import log_step
@@ -16,13 +14,13 @@ from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
+if TYPE_CHECKING:
+    from stamina import BoundAsyncRetryingCaller
+
 T = TypeVar("T")
 
 _LONGEST = 8
 """Longest wait, as a multiple of the first."""
-
-# By default stamina logs to structlog and counts with prometheus_client.
-stamina.instrumentation.set_on_retry_hooks(())
 
 
 class RetryingStorage(ForwardingStorage):
@@ -40,13 +38,7 @@ class RetryingStorage(ForwardingStorage):
         """
         super().__init__(storage)
         self._attempts = attempts
-        self._caller = stamina.AsyncRetryingCaller(
-            attempts=attempts,
-            timeout=None,
-            wait_initial=wait,
-            wait_max=wait * _LONGEST,
-            wait_jitter=wait,
-        ).on(StorageUnavailable)
+        self._wait = wait
 
     async def put(self, name: str, source: UploadSource) -> int:
         return await self._retry("put", name, lambda: self._storage.put(name, source))
@@ -75,11 +67,23 @@ class RetryingStorage(ForwardingStorage):
 
     async def _retry(self, verb: str, name: str, work: Callable[[], Awaitable[T]]) -> T:
         """Call `work`, and again after temporary failures; log each retry."""
+        try:
+            return await work()
+        except StorageUnavailable as error:
+            first = error
+        return await self._try_again(verb, name, work, first)
+
+    async def _try_again(
+        self, verb: str, name: str, work: Callable[[], Awaitable[T]], first: StorageUnavailable
+    ) -> T:
+        """Continue after the first attempt, which failed."""
         numbers = itertools.count(1)
 
         async def attempt() -> T:
             number = next(numbers)
             try:
+                if number == 1:
+                    raise first
                 return await work()
             except StorageUnavailable as error:
                 if number < self._attempts:
@@ -90,4 +94,19 @@ class RetryingStorage(ForwardingStorage):
                     )
                 raise
 
-        return await self._caller(attempt)
+        return await _load_caller(self._attempts, self._wait)(attempt)
+
+
+def _load_caller(attempts: int, wait: timedelta) -> BoundAsyncRetryingCaller:
+    """Return what waits and calls again; it is loaded only then, as most work succeeds at once."""
+    import stamina
+
+    # By default stamina logs to structlog and counts with prometheus_client.
+    stamina.instrumentation.set_on_retry_hooks(())
+    return stamina.AsyncRetryingCaller(
+        attempts=attempts,
+        timeout=None,
+        wait_initial=wait,
+        wait_max=wait * _LONGEST,
+        wait_jitter=wait,
+    ).on(StorageUnavailable)

@@ -141,7 +141,7 @@ async def compare_and_record(
 async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
     """Add all stored snapshots to the newest manifests, so that none counts as unexplained.
 
-    This needs the permission to replace objects.
+    Signed manifests are not changed. This needs the permission to replace objects.
 
     Arguments:
         proofs: The manifests of the storage.
@@ -162,7 +162,7 @@ async def admit_copies(
 ) -> None:
     """Add snapshots that are copied here to the newest manifests, and no others.
 
-    This needs the permission to replace objects.
+    Signed manifests are not changed. This needs the permission to replace objects.
 
     Arguments:
         proofs: The manifests of the storage.
@@ -175,7 +175,7 @@ async def admit_copies(
     names = frozenset(one.name for one in copies)
     for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
         told = await beside_loop(partial(witness.tell_of, marked, names), len(marked))
-        if told is not None and not told.signature:
+        if told is not None:
             name = manifest_name(witness.stored.name)
             await proofs.storage.put(name, BytesSource(told.to_json()))
 

@@ -244,6 +244,8 @@ class Proofs:
     ) -> list[Witness]:
         """Read which earlier snapshots the newest manifests list.
 
+        A signed one lists only those from before there was a key (`known`), so it is none.
+
         Arguments:
             listed: Newest first.
             most: Maximum number to read.
@@ -253,7 +255,7 @@ class Proofs:
         found: list[Witness] = []
         silent = 0
         async for one, manifest in self.credible(listed):
-            if tells(manifest):
+            if tells(manifest) and not manifest.signature:
                 found.append(Witness(one, manifest))
             else:
                 silent += 1

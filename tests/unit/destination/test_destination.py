@@ -367,3 +367,42 @@ async def test_counts_are_remembered_and_forgotten_like_what_a_manifest_tells_of
         less = await destination.proofs.read(one, whole=False)
         assert isinstance(less, Manifest)
         assert less.counts == ""
+
+
+# What is signed, and somebody without the key.
+
+
+async def signed_history(count: int) -> tuple[Destination, MemoryStorage]:
+    """Fill a storage as agents with a key do; return it as one without the key sees it."""
+    storage = MemoryStorage()
+    for hours in range(count):
+        name = named(hours, 500 - hours)
+        taken_at = f"{NOW - hours * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+        sha256 = hashlib.sha256(name.encode()).hexdigest()
+        told = manifest(name, index=500 - hours, taken_at=taken_at, sha256=sha256)
+        signed = KEYS.sign(replace(told, known=write_known([])))
+        await storage.put(name, BytesSource(b"abc"))
+        await storage.put(manifest_name(name), BytesSource(signed.to_json()))
+    policy = Retention(last=3)
+    return Destination("memory", storage, retention=policy, pace=Every(HOUR)), storage
+
+
+async def test_to_acknowledge_without_the_key_leaves_signed_manifests_as_they_are() -> None:
+    destination, storage = await signed_history(4)
+    assert await watched(destination, 20), "another cluster"
+    before = {one.name: await read_small(storage, one.name) for one in await storage.entries()}
+
+    assert await destination.acknowledge()
+
+    del before[GUARD_NAME]
+    after = {one.name: await read_small(storage, one.name) for one in await storage.entries()}
+    assert after == before
+
+
+async def test_without_the_key_the_lists_of_signed_manifests_raise_no_alarm() -> None:
+    destination, _ = await signed_history(60)
+
+    done = await destination.prune(NOW)
+
+    assert not done.alarm
+    assert done.deleted

@@ -15,7 +15,7 @@ _BASES = (
     "raft-snapshot-20261123T153000Z-i99999999999999999999.snap",
     "raft_snapshot-9223372036854775807.snap",
     "raft_snapshot-9999999999999999999.snap",
-    "raft_snapshot-0.snap",
+    "raft_snapshot-0000000000000000000.snap",
     "raft-snapshot-\u0662\u0660\u0662\u0666\u0661\u0661\u0662\u0663T153000Z-i1.snap",
     "raft-snapshot-20261123T153000Z-i\u0663.snap",
     "raft-snapshot-guard.json",

@@ -279,8 +279,8 @@ def undated_names(_: Scene) -> Files:
         "raft-snapshot-20260230T000000Z-i1-000000.snap",
         "raft-snapshot-20260101T000000Z-i99999999999999999999-000000.snap",
         "raft_snapshot-9999999999999999999.snap",
-        "raft_snapshot-0.snap",
-        "raft_snapshot-1.snap",
+        "raft_snapshot-0000000000000000000.snap",
+        "raft_snapshot-0000000000000000001.snap",
         "raft-snapshot-\u0662\u0660\u0662\u0666\u0661\u0661\u0662\u0663T000000Z-i1-000000.snap",
     )
     return dict.fromkeys(names, b"x")

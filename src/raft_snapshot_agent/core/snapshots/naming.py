@@ -28,7 +28,8 @@ _AGENT_NAME = re.compile(
     r"-i(0|[1-9][0-9]{0,19})(?:-([0-9a-f]{6}))?\.snap"
 )
 _BESIDE = (Sidecar.MANIFEST, Sidecar.HOLD, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL)
-_SEED_NAME = re.compile(r"raft_snapshot-(0|[1-9][0-9]{0,18})\.snap")
+_SEED_NAME = re.compile(r"raft_snapshot-([0-9]{19})\.snap")
+"""Of 19 digits, as nanoseconds from 2001 to 2286 have; others' names have dates of fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,8 @@ class _SeedNaming:
     def run(self, now: datetime, entropy: str) -> RunId:
         taken_at = now.astimezone(UTC)
         microseconds = (taken_at - _EPOCH) // _MICROSECOND
-        return RunId(str(microseconds * 1000 + int(_hex(entropy), 16) % 1000), taken_at)
+        nanoseconds = microseconds * 1000 + int(_hex(entropy), 16) % 1000
+        return RunId(f"{nanoseconds:019}", taken_at)
 
     def name(self, run: RunId, index: int) -> str:  # noqa: ARG002
         return f"raft_snapshot-{run.id}.snap"
@@ -189,11 +191,11 @@ def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
 
     Arguments:
         name: Name in the storage.
-        naming: The configured format, in addition to those of this agent, the original and its
-            fork, which are always recognised.
+        naming: The configured format, before those of this agent, the original and its fork,
+            which are always recognised.
     """
     kinds = _ALWAYS if name.endswith(_ENDING) else ()
-    for kind in kinds if naming is AGENT else (*kinds, naming):
+    for kind in kinds if naming is AGENT else (naming, *kinds):
         if (found := kind.parse(name)) and found.taken_at.year in _YEARS:
             return found
     return None

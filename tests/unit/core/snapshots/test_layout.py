@@ -84,6 +84,15 @@ def test_names_of_a_layout_are_known_only_where_it_is_configured(naming: Layout)
     assert parse(AGENT.name(run, 7), naming) is not None
 
 
+@pytest.mark.parametrize("timestamp", ["20060102150405", "%Y%m%d%H%M%S00000", "%Y%m%d%H%M9999999"])
+def test_names_of_a_layout_like_the_originals_tell_the_time_of_the_layout(timestamp: str) -> None:
+    naming = Layout("raft_snapshot-", timestamp)
+    run = naming.run(NOON, "0a1b2c")
+
+    assert parse(naming.name(run, 7), naming) == ParsedName(NOON, None, None)
+    assert parse("raft_snapshot-1795447800000000255.snap", naming) is not None
+
+
 @pytest.mark.parametrize(
     "timestamp", ["", "%H%M%S", "15-04", "%d", "%Y", "daily", "%Y-%m-%d", "2006-01-02 15"]
 )

@@ -41,6 +41,15 @@ def test_the_original_agents_name_is_nanoseconds() -> None:
     assert SEED.name(run, 4711) == "raft_snapshot-1795447800000000255.snap"
 
 
+def test_what_a_clock_without_battery_dates_is_recognised() -> None:
+    name = SEED.name(SEED.run(EPOCH + timedelta(seconds=9), "0000ff"), 7)
+
+    assert name == "raft_snapshot-0000000009000000255.snap"
+    parsed = parse(name)
+    assert parsed is not None
+    assert parsed.taken_at == EPOCH + timedelta(seconds=9)
+
+
 @pytest.mark.parametrize("naming", [AGENT, SEED])
 def test_two_agents_that_meet_do_not_collide(naming: Naming) -> None:
     one, other = naming.run(NOON, "0a1b2c"), naming.run(NOON, "0a1b2d")
@@ -129,6 +138,12 @@ def test_a_name_of_ours_needs_no_run() -> None:
         "raft_snapshot-1795447800000000000.snap\n",
         "raft_snapshot-17954478000000000000.snap",
         "raft_snapshot-01795447800000000000.snap",
+        "raft_snapshot-0.snap",
+        "raft_snapshot-20261101.snap",
+        "raft_snapshot-202611010300.snap",
+        "raft_snapshot-20261101030000.snap",
+        "raft_snapshot-1795447800.snap",
+        "raft_snapshot-179544780000000000.snap",
         "raft_snapshot-20261123T153000Z-i1-0a1b2c.snap",
         "x/raft_snapshot-1795447800000000000.snap",
         "raft-snapshot-2026-11-23T15-30-00Z.snap",

@@ -22,6 +22,7 @@ FOREIGN = [
     "raft-snapshot-20210301T000000Z.snap",
     "raft-snapshot-20211301T000000Z-i1.snap",
     "raft_snapshot-.snap",
+    "raft_snapshot-202103010000.snap",
     "vault.snap.json",
     ".raft-snapshot-20210301T000000Z-i1-0a1b2c.snap.part",
 ]

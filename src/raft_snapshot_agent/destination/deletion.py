@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,10 +12,16 @@ from raft_snapshot_agent.core.history.retention import NEWEST, Plan, Retention
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination.refused_deletes import Refusals
+from raft_snapshot_agent.destination.sidecars import read_if_any
 from raft_snapshot_agent.destination.verdicts import Verdicts
 from raft_snapshot_agent.destination.verification import SnapshotState
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.errors import (
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
+from raft_snapshot_agent.storage.base import BytesSource, Storage
 
 _UNAVAILABLE = 3
 """Failed deletes after which an unreachable storage is not tried further."""
@@ -75,8 +82,34 @@ class Deleting:
         return deleted, [warning], {warning: len(undeleted)}
 
     async def _remove(self, stored: Stored) -> None:
-        for name in _order_names(stored):
-            await self.storage.delete(name)
+        """Delete a snapshot; one that the storage refuses to delete keeps its manifest.
+
+        The manifest goes first: a crash leaves a snapshot, and no orphaned files.
+        """
+        manifest = await self._remove_manifest(stored.name) if stored.verified else None
+        try:
+            await self.storage.delete(stored.name)
+        except StorageUnavailable:
+            raise  # it may be deleted
+        except StorageError:  # such as a hold on this object alone
+            if manifest is not None:
+                with suppress(StorageError):
+                    await self.storage.put(manifest_name(stored.name), BytesSource(manifest))
+            raise
+        for note in _list_notes(stored):
+            await self.storage.delete(note)
+
+    async def _remove_manifest(self, name: str) -> bytes | None:
+        """Delete a manifest; return its content, if it can be read."""
+        content = None
+        try:
+            content = await read_if_any(self.storage, manifest_name(name))
+        except StorageUnavailable:
+            raise
+        except StorageError:  # to delete it does not need the permission to read it
+            pass
+        await self.storage.delete(manifest_name(name))
+        return content
 
     async def review(
         self, one: Stored, now: datetime, *, ignore_keep_broken: bool
@@ -134,10 +167,9 @@ def _list_cramped(plan: Plan, policy: Retention) -> tuple[str, ...]:
     return (f"{why}: only protected ones are kept (raise retention.max_space)",)
 
 
-def _order_names(stored: Stored) -> list[str]:
-    """Order the files of a snapshot so that a crash leaves a snapshot and no orphaned files."""
-    manifest = [manifest_name(stored.name)] if stored.verified else []
-    notes = [
+def _list_notes(stored: Stored) -> list[str]:
+    """List the notes beside a snapshot."""
+    return [
         beside.name_for(stored.name)
         for beside, lies in (
             (Sidecar.BROKEN, stored.condemned),
@@ -146,4 +178,3 @@ def _order_names(stored: Stored) -> list[str]:
         )
         if lies
     ]
-    return [*manifest, stored.name, *notes]

@@ -123,6 +123,40 @@ def test_save_into_a_file_leaves_the_storages_alone(site: Site) -> None:
     assert site.names() == ([], [])
 
 
+def test_a_file_that_is_written_again_has_no_manifest_of_another(site: Site) -> None:
+    target, beside = site.root / "x.snap", site.root / manifest_name("x.snap")
+    assert at(site, "save", "--storage", "local").code == 0
+    (name,) = (one for one in site.names()[0] if not one.endswith(".json"))
+
+    commands: list[list[str | Path]] = [["save", target], ["fetch", "bare.snap", "-o", target]]
+    for again in commands:
+        target.unlink(missing_ok=True)
+        assert at(site, "fetch", name, "-o", target).code == 0
+        (site.folder / "bare.snap").write_bytes((site.folder / name).read_bytes())
+        refused = at(site, *again)
+        assert (refused.code, "x.snap exists already (give --force" in refused.error) == (1, True)
+        target.unlink()
+        refused = at(site, *again)
+        assert (refused.code, f"{beside} exists already (give" in refused.error) == (1, True)
+        assert at(site, *again, "--force").code == 0
+
+        assert not beside.exists()
+        assert call("verify", target).code == 0
+
+
+def test_a_file_with_the_name_of_a_manifest_is_left_alone(site: Site) -> None:
+    assert at(site, "save", "--storage", "local").code == 0
+    mine = site.root / "mine.json"
+    mine.write_text('{"mine": true}')
+
+    for command in ("save {}", "fetch --latest -o {}", "fetch --force --latest -o {}"):
+        refused = at(site, *command.format(site.root / "mine").split())
+        assert refused.code == 1
+        assert f"{mine} exists already, and is not the manifest of a snapshot" in refused.error
+    assert mine.read_text() == '{"mine": true}'
+    assert not (site.root / "mine").exists()
+
+
 def test_save_into_a_pipe_writes_the_snapshot_and_nothing_else(site: Site) -> None:
     ended = at(site, "save", "-")
 

@@ -165,7 +165,9 @@ async def _store(
     if destination.replaces or reused:
         # Before the upload: killed after it, the agent would leave it with another's manifest.
         await in_thread(context.spool.verdict)
-        taken = await take_away(destination.storage, name, _OF_THE_OLD)
+        # Beside a file that an operator named, other notes may be files of theirs.
+        kinds = _OF_THE_OLD if destination.with_manifest else (Sidecar.MANIFEST,)
+        taken = await take_away(destination.storage, name, kinds)
     size, failure = 0, None
     try:
         size = await destination.storage.put(name, context.source)

@@ -12,8 +12,8 @@ from raft_snapshot_agent.cli.choosing import choose_reader, open_storages, parse
 from raft_snapshot_agent.cli.target import (
     binary_output,
     is_folder,
+    prepare_snapshot_file,
     require_writable_folder,
-    writable_folder,
 )
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
@@ -41,7 +41,7 @@ def fetch(
     folder = (
         require_writable_folder(target)
         if into_folder
-        else writable_folder(target, overwrite=overwrite)
+        else prepare_snapshot_file(target, overwrite=overwrite)
     )
     which = parse_wanted(wanted, stored=True)
     destinations = open_storages(load, only, which)
@@ -49,9 +49,10 @@ def fetch(
     async def work() -> None:
         reader = await choose_reader(destinations, which)
         name = reader.name if into_folder else target.name
-        writable_folder(folder / name, overwrite=overwrite)
+        prepare_snapshot_file(folder / name, overwrite=overwrite)
         async with fetch_copy(reader, folder, tell=output.warn) as got:
             copy = LocalStorage(folder)
+            await copy.delete(manifest_name(name))  # first: it is not of the new one
             await copy.put(name, got.spool)
             if got.manifest is not None:
                 await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))

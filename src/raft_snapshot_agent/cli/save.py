@@ -9,7 +9,7 @@ from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.operator import by_hand
 from raft_snapshot_agent.cli.progress import show_progress
-from raft_snapshot_agent.cli.target import binary_output, writable_folder
+from raft_snapshot_agent.cli.target import binary_output, prepare_snapshot_file
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
@@ -33,7 +33,7 @@ def save_everywhere(loaded: Loaded, only: str | None) -> int:
 
 def save_to_file(loaded: Loaded, target: Path, *, overwrite: bool) -> int:
     """Save a snapshot to a file, which appears only when complete; return the exit code."""
-    folder = writable_folder(target, overwrite=overwrite)
+    folder = prepare_snapshot_file(target, overwrite=overwrite)
     destination = Destination(
         "file", LocalStorage(folder), static_name=target.name, with_manifest=False
     )

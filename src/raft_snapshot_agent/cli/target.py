@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from raft_snapshot_agent.cli.output import is_terminal
+from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.small_file import read_file
 
 
 def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
@@ -22,6 +25,32 @@ def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
     with _explain(f"cannot write {target}"):
         _require_replaceable(target, overwrite=overwrite)
         return _try_folder(target.absolute().parent)
+
+
+def prepare_snapshot_file(target: Path, *, overwrite: bool) -> Path:
+    """Return the folder of a snapshot to write, after a test that it and its manifest may be.
+
+    Raises:
+        ConfigError: It cannot be written, or a file exists that must not be replaced.
+    """
+    folder = writable_folder(target, overwrite=overwrite)
+    beside = target.with_name(manifest_name(target.name))
+    with _explain(f"cannot write {beside}"):
+        if beside.exists() and not _is_manifest(beside):
+            raise ConfigError(
+                f"{beside} exists already, and is not the manifest of a snapshot",
+                hint=f"it is never replaced; give another name than {target.name}",
+            )
+        _require_replaceable(beside, overwrite=overwrite)
+    return folder
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        Manifest.from_json(read_file(path))
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def require_writable_folder(folder: Path) -> Path:

@@ -96,9 +96,7 @@ class Destination:
     @property
     def replaces(self) -> bool:
         """Whether a new snapshot may get the name of an older one."""
-        return self.with_manifest and (
-            self.static_name is not None or isinstance(self.naming, Layout)
-        )
+        return self.static_name is not None or isinstance(self.naming, Layout)
 
     async def stored(self, sizes: Mapping[str, int] | None = None) -> tuple[Stored, ...]:
         """List its snapshots, newest first; `sizes` is its listing, if it was just read."""

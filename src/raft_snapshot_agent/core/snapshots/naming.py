@@ -10,7 +10,7 @@ from heapq import merge
 from itertools import islice, pairwise
 from typing import Protocol
 
-from raft_snapshot_agent.core.snapshots.layout import directives
+from raft_snapshot_agent.core.snapshots.layout import format_time, list_forms, parse_time
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -158,22 +158,14 @@ class Layout:
         if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
             return None
         text = name.removeprefix(self.prefix).removesuffix(self.suffix)
-        try:
-            moment = datetime.strptime(text, self._directives)  # noqa: DTZ007 - below
-            taken_at = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-            # Parsing is lenient, so the result must reproduce the name exactly.
-            if self._name(taken_at) != name:
-                return None
-            return ParsedName(taken_at.astimezone(UTC), None, None)
-        except (ValueError, OverflowError):
-            return None
+        for form in list_forms(self.timestamp):
+            if taken_at := parse_time(form, text):
+                return ParsedName(taken_at, None, None)
+        return None
 
     def _name(self, moment: datetime) -> str:
-        return f"{self.prefix}{moment.strftime(self._directives)}{self.suffix}"
-
-    @property
-    def _directives(self) -> str:
-        return directives(self.timestamp)
+        written = format_time(list_forms(self.timestamp)[0], moment)
+        return f"{self.prefix}{written}{self.suffix}"
 
 
 AGENT: Naming = _AgentNaming()

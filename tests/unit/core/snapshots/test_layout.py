@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from raft_snapshot_agent.core.snapshots.layout import directives
+from raft_snapshot_agent.core.snapshots.layout import list_forms
 from raft_snapshot_agent.core.snapshots.naming import (
     AGENT,
     FORK,
@@ -32,12 +32,70 @@ NOON = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
     ],
 )
 def test_go_layouts_and_strftime_are_understood(layout: str, expected: str) -> None:
-    assert directives(layout) == expected
+    assert list_forms(layout) == (expected,)
 
 
 def test_an_unknown_directive_is_named() -> None:
     with pytest.raises(ValueError, match="'%Q' is no directive"):
-        directives("%Y%Q")
+        list_forms("%Y%Q")
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "others"),
+    [
+        ("Z07:00", "Z", ["Z07:00", "+02:00", "+00:00"]),
+        ("Z0700", "Z", ["+0000", "+0200"]),
+        ("Z07", "Z", ["Z07"]),
+        ("-07:00", "+00:00", ["-07:00", "+02:00"]),
+        ("-0700", "+0000", ["+0200", "-0330"]),
+        ("-07", "+00", ["-07"]),
+        ("MST", "UTC", ["MST"]),
+        (".000", ".000", [".123"]),
+        (",000000Z07:00", ",000000Z", [",123456Z", ",123456+02:00", ",000000Z07:00"]),
+    ],
+)
+def test_an_element_means_what_it_does_in_go(zone: str, written: str, others: list[str]) -> None:
+    """What an earlier version wrote in its place, and another agent in its zone, is known, too."""
+    naming = Layout("vault-", f"2006-01-02T15-04-05{zone}", ".s")
+
+    assert naming.name(naming.run(NOON, "0a1b2c"), 7) == f"vault-2026-11-23T15-30-00{written}.s"
+    for ending in (written, *others):
+        parsed = parse(f"vault-2026-11-23T15-30-00{ending}.s", naming)
+        assert parsed is not None, ending
+        assert abs(parsed.taken_at - NOON) < timedelta(hours=4)
+    for ending in ("", "z", "+2:00", "+02", "EST", ".12", ".1234567"):
+        assert parse(f"vault-2026-11-23T15-30-00{ending}.s", naming) is None, ending
+
+
+def test_the_offset_in_a_name_counts() -> None:
+    parsed = parse("v2026-11-23T17-30-00+02:00", Layout("v", "2006-01-02T15-04-05Z07:00", ""))
+
+    assert parsed == ParsedName(NOON, None, None)
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "element"),
+    [
+        ("2006-1-02T15-04", "1"),
+        ("2006-01-_2T15-04", "_2"),
+        ("2006-__2T15-04", "__2"),
+        ("2006-01-02T3-04pm", "3"),
+        ("2006-01-02T03-04pm", "pm"),
+        ("2006-01-02T15-04-05.999999999", ".999999999"),
+        ("2006-01-02T15-04-05.000000000", ".000000000"),
+        ("2006-01-02T15-04-05-070000", "-070000"),
+        ("2006-01-02T15-04-05Z07:00:00", "Z07:00:00"),
+    ],
+)
+def test_an_element_of_go_without_equivalent_is_refused(timestamp: str, element: str) -> None:
+    with pytest.raises(ValueError, match=f"^'{element}' is an element of Go's layouts that is"):
+        Layout("vault-", timestamp)
+
+
+@pytest.mark.parametrize("timestamp", ["_2006.01.02-15.04.05", "2006.002,15.04"])
+def test_what_only_begins_like_an_element_is_none(timestamp: str) -> None:
+    assert len(list_forms(timestamp)) == 1
+    Layout("vault-", timestamp)
 
 
 def test_the_forks_names_tell_their_time_in_any_zone() -> None:

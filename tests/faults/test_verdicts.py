@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.faults.site import PREFIX, Ending, Site, in_process, oldest_first
-from tests.lying import Behaviour, Exchange, Request, S3Faults
+from tests.lying import Behaviour, Exchange, Request, S3Faults, status
 
 from raft_snapshot_agent.core.snapshots.naming import catalogue, manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation
@@ -300,10 +300,29 @@ def test_by_hand_it_goes_at_once_but_only_if_it_is_broken(site: Site, name: str)
 
     assert ended.code == 0, ended.said
     assert ended.said.count("two more reads confirmed it") == 2
-    assert ended.said.count("deleted if two more reads confirm it") == 1
+    assert ended.said.count("not deleted now: see the warning") == 1
+    assert "deleted if two more reads confirm it" not in ended.said
     assert not [one for one in site.objects() if one.startswith(other)]
     assert "raft-snapshot-20260101T000000Z-i1.snap" not in site.objects()
     assert name in site.objects()
+
+
+def test_a_broken_one_that_cannot_be_deleted_is_an_error(
+    site: Site, s3: S3Faults, name: str
+) -> None:
+    assert site.run_once().code == 0
+    spoil(site, name)
+    assert at(site, "verify", name).code == 4
+    refusal = status(403, b"<Error><Code>AccessDenied</Code></Error>")
+    s3.behave(lambda asked: asked.method == "DELETE" and asked.path.endswith(name), refusal)
+
+    ended = at(site, "prune", "--broken")
+
+    assert ended.code == 2, ended.said
+    assert f"{name} is broken, but was not deleted: " in ended.said
+    assert "0 deleted, 1 could not be deleted" in ended.said
+    assert "not deleted now: see the warning" in ended.said
+    assert manifest_name(name) in site.objects()
 
 
 def test_one_of_which_only_the_manifest_is_left_is_told_by_verify(site: Site, name: str) -> None:

@@ -95,7 +95,7 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     later = f" ({len(planned.postponed)} of them are deleted later)" if planned.postponed else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
-    undeleted = len(_list_undeleted(pruned, wish))
+    undeleted = sum(pruned.counts.values())
     failed = f", {undeleted} could not be deleted" if undeleted else ""
     output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}{failed}")
     if planned.refused:
@@ -136,11 +136,13 @@ def _decisions(destination: Destination, pruned: Pruned, wish: Wish) -> Iterator
     for one, why in planned.keep.items():
         if one not in aside:
             yield _Decision(name, "keep", one, ", ".join(why))
-    for one in planned.review:
-        gone = one.name in pruned.deleted
-        found = "two more reads confirmed it" if gone else "deleted if two more reads confirm it"
-        reasons = ", ".join((*planned.keep[one], found))
-        yield _Decision(name, "delete" if gone else "review", one, reasons)
+    for place, one in enumerate(planned.review):
+        action, found = "review", "deleted if two more reads confirm it"
+        if one.name in pruned.deleted:
+            action, found = "delete", "two more reads confirmed it"
+        elif place < pruned.reviews and not (wish.plans or planned.refused):
+            action, found = "keep", "not deleted now: see the warning"
+        yield _Decision(name, action, one, ", ".join((*planned.keep[one], found)))
     for one in planned.delete:
         rule = "beyond max_space" if one in planned.crowded_out else "no rule keeps it"
         if one in undeleted:

@@ -112,32 +112,46 @@ class Deleting:
         return content
 
     async def review(
-        self, one: Stored, now: datetime, *, ignore_keep_broken: bool
-    ) -> tuple[bool, str]:
-        """Verify again a snapshot that is marked as broken, and delete it only if it is.
+        self, stored: Iterable[Stored], now: datetime, *, ignore_keep_broken: bool
+    ) -> tuple[list[str], list[str], dict[str, int]]:
+        """Verify again what is marked as broken; delete it, or return a warning of each."""
+        deleted: list[str] = []
+        warnings: list[str] = []
+        failed: dict[str, int] = {}
+        for one in stored:
+            try:
+                said = await self._review(one, now, ignore_keep_broken=ignore_keep_broken)
+            except StorageError as error:
+                said = f"{one.name} is broken, but was not deleted: {error}"
+                failed[said] = 1
+            if said:
+                warnings.append(said)
+            else:
+                deleted.append(one.name)
+        return deleted, warnings, failed
 
-        Returns:
-            Whether it was deleted, and a warning.
+    async def _review(self, one: Stored, now: datetime, *, ignore_keep_broken: bool) -> str:
+        """Verify a snapshot again; delete it, or return why it is still there.
+
+        Raises:
+            StorageError: It is broken, but could not be deleted.
         """
         if not self.refusals.is_due(one.name, now):
-            return (
-                False,
-                f"{one.name} is broken, but was not deleted: {self.refusals.why(one.name)}",
-            )
+            raise StorageError(self.refusals.why(one.name))
         try:
             verdict = await self.verdicts.judge(one)
             if verdict.state is SnapshotState.BROKEN and (
                 ignore_keep_broken or one.broken_since is not None
             ):
                 await self._remove(one)
-                return True, ""
+                return ""
             await self.verdicts.remember(one, verdict, now)
         except StorageError as error:
             self.refusals.note(one.name, str(error), now)
-            return False, f"{one.name} is broken, but was not deleted: {error}"
+            raise
         if verdict.state is SnapshotState.WHOLE:
-            return False, f"{one.name} was marked as broken, but is whole: it counts again"
-        return False, f"{one.name} was marked as broken: {verdict.error}"
+            return f"{one.name} was marked as broken, but is whole: it counts again"
+        return f"{one.name} was marked as broken: {verdict.error}"
 
 
 def list_warnings(plan: Plan, policy: Retention) -> tuple[str, ...]:

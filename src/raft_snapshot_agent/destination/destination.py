@@ -270,12 +270,13 @@ class Destination:
             return replace(done, warnings=list_warnings(found, self.retention))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
         deleted, warnings, counts = await deleting.delete(found.delete, now)
-        for one in review:
-            gone, said = await deleting.review(one, now, ignore_keep_broken=broken)
-            deleted += [one.name] if gone else []
-            warnings += [said] if said else []
-        warnings += list_warnings(found, self.retention)
-        return replace(done, deleted=tuple(deleted), warnings=tuple(warnings), counts=counts)
+        gone, said, failed = await deleting.review(review, now, ignore_keep_broken=broken)
+        return replace(
+            done,
+            deleted=(*deleted, *gone),
+            warnings=(*warnings, *said, *list_warnings(found, self.retention)),
+            counts=counts | failed,
+        )
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
         """Return how many deletions the schedule explains since the snapshot before the newest."""

@@ -129,7 +129,7 @@ class Destination:
     @property
     def verdicts(self) -> Verdicts:
         """The verdicts on its snapshots."""
-        return Verdicts(self.storage, self.naming, self.static_name, self.reopen)
+        return Verdicts(self.storage, self.naming, self.static_name, self.reopen, self.signing)
 
     async def manifest(self, name: str) -> Manifest | None:
         """Read the manifest of a snapshot; `None` if there is none."""

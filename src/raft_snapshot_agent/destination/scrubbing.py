@@ -185,7 +185,7 @@ async def _remember(
     try:
         for one in stored:
             if one.name in found:
-                await destination.verdicts.remember(one, found[one.name], now)
+                await destination.verdicts.mark(one, found[one.name], now)
         text = note.to_json(destination.keys)
         await destination.storage.put(destination.notes.scrub, BytesSource(text))
     except LoginRefused:

@@ -9,10 +9,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote, has_signature
 from raft_snapshot_agent.core.snapshots.naming import Naming, parse
+from raft_snapshot_agent.core.snapshots.note_names import NoteNames
+from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
-from raft_snapshot_agent.destination.sidecars import read_small
+from raft_snapshot_agent.destination.sidecars import read_if_any, read_small
 from raft_snapshot_agent.destination.verification import Copy, Reading, SnapshotState
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
@@ -26,6 +29,7 @@ class Verdicts:
     naming: Naming
     static_name: str | None
     reopen: Callable[[], Storage] | None
+    signing: Callable[[], SigningKeys] | None = None
 
     async def dated(self, stored: Iterable[Stored]) -> tuple[Stored, ...]:
         """Read since when snapshots are marked as broken."""
@@ -47,6 +51,32 @@ class Verdicts:
         return await verification.judge(self.copy(stored), self.copy(stored, anew=True))
 
     async def remember(self, stored: Stored, verdict: Reading, now: datetime) -> None:
+        """Mark a snapshot as this verdict requires; one that is intact is so for the scrub, too."""
+        await self.mark(stored, verdict, now)
+        if verdict.state is SnapshotState.WHOLE:
+            await self.replace_finding(stored.name, LastReading(now), now)
+
+    async def replace_finding(self, name: str, reading: LastReading | None, now: datetime) -> None:
+        """Replace what a scrub found wrong with a snapshot.
+
+        Without the key a signed note stays as it is: an unsigned one would tell the agents nothing.
+
+        Arguments:
+            name: The snapshot.
+            reading: A later reading; `None`: it was replaced, and the next scrub reads it.
+            now: The present time.
+        """
+        keys = None if self.signing is None else self.signing()
+        notes = NoteNames.of(self.static_name).scrub
+        text = await read_if_any(self.storage, notes)
+        if text is None or (keys is None and has_signature(text)):
+            return
+        note = ScrubNote.from_json(text, keys, now)
+        if name in note.rotten:
+            note = note.without(name) if reading is None else note.with_reading(name, reading)
+            await self.storage.put(notes, BytesSource(note.to_json(keys)))
+
+    async def mark(self, stored: Stored, verdict: Reading, now: datetime) -> None:
         """Store or remove the notes beside a snapshot as this verdict requires.
 
         An existing mark keeps its date; an intact snapshot loses its notes. A snapshot with a

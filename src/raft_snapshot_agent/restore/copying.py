@@ -20,7 +20,6 @@ from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import admit_copies
-from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.destination.sidecars import read_if_any, read_small
 from raft_snapshot_agent.destination.verification import Expected, Reading, SnapshotState, compare
 from raft_snapshot_agent.errors import (
@@ -159,7 +158,7 @@ class Copying:
         await self._forget(one.name, Sidecar.BROKEN, Sidecar.MISMATCH, there=there)
         if there is not None:
             with suppress(StorageError):  # the next scrub reads what it found damaged again
-                await self._forget_reading(one.name)
+                await self.target.verdicts.replace_finding(one.name, None, datetime.now(UTC))
         await self._take_drill(one)
         return CopyResult(one, CopyState.COPIED, detail)
 
@@ -244,13 +243,6 @@ class Copying:
             return
         if beside is not Sidecar.DRILL or DrillNote.from_json(text, name) is not None:
             await self.target.storage.put(beside.name_for(name), BytesSource(text))
-
-    async def _forget_reading(self, name: str) -> None:
-        """Forget what a scrub found of a replaced snapshot; the next one reads it first."""
-        note = await read_scrub_note(self.target, datetime.now(UTC))
-        if name in note.rotten:
-            text = note.without(name).to_json(self.target.keys)
-            await self.target.storage.put(self.target.notes.scrub, BytesSource(text))
 
     async def _forget(self, name: str, *beside: Sidecar, there: Stored | None) -> None:
         """Delete manifest and notes of a replaced snapshot, as they do not match the new one."""

@@ -11,7 +11,16 @@ from typing import Any
 import anyio
 import pytest
 from tests.stores.memory import MemoryStorage
-from tests.unit.restore.test_copying import NOW, Recording, archive, manifest, named, place, store
+from tests.unit.restore.test_copying import (
+    KEYS,
+    NOW,
+    Recording,
+    archive,
+    manifest,
+    named,
+    place,
+    store,
+)
 
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
@@ -61,6 +70,27 @@ async def test_each_is_read_in_turn_and_it_is_noted_when() -> None:
         named(0): LastReading(NOW + 2 * DAY),
     }
     assert note.looked_at == NOW + 3 * DAY
+
+
+@pytest.mark.parametrize("keys", [None, KEYS])
+@pytest.mark.parametrize("static_name", [None, named(1)])
+async def test_a_later_reading_that_finds_it_whole_ends_it(
+    keys: SigningKeys | None, static_name: str | None
+) -> None:
+    destination = await full(
+        static_name=static_name, signing=None if keys is None else lambda: keys
+    )
+    note = ScrubNote({named(1): LastReading(NOW, "broken"), named(2): LastReading(NOW)}, (), NOW)
+    await destination.storage.put(destination.notes.scrub, BytesSource(note.to_json(keys)))
+    later = NOW + DAY
+    (one,) = (one for one in await destination.stored() if one.name == named(1))
+
+    verdicts = destination.verdicts
+    await verdicts.remember(one, await verdicts.judge(one), later)
+
+    told = await read_scrub_note(destination, later)
+    assert told.readings == {named(1): LastReading(later), named(2): LastReading(NOW)}
+    assert note.merged(told).rotten == (), "nor for an agent that remembers what it read"
 
 
 @pytest.mark.parametrize(

@@ -233,6 +233,18 @@ async def test_what_seems_to_be_there_is_read_if_it_is_asked_for(tmp_path: Path)
     assert objects(target) == objects(source)
 
 
+async def test_without_the_key_what_agents_with_it_read_stays(tmp_path: Path) -> None:
+    source, target = place("a"), place("b")
+    name = await store(source, 1)
+    await target.storage.put(name, BytesSource(archive(1)[:-9]))
+    found = ScrubNote({name: LastReading(NOW, "broken")}, (), NOW).to_json(KEYS)
+    await target.storage.put(target.notes.scrub, BytesSource(found))
+
+    assert states(await copy(source, target, tmp_path, reads=True)) == ["copied"]
+
+    assert objects(target)[target.notes.scrub] == found
+
+
 async def test_another_whole_one_of_its_name_is_not_replaced(tmp_path: Path) -> None:
     source, target = place("a"), place("b")
     name = await store(source, 1)

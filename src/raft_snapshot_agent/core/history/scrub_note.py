@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -173,6 +174,13 @@ class ScrubNote:
             return cls(known, vanished, _parse_past(found["looked_at"], now))
         except (ValueError, KeyError, TypeError, AttributeError):
             return cls()
+
+
+def has_signature(text: bytes) -> bool:
+    """Return whether a note was written by somebody with a key, as far as it tells."""
+    with suppress(ValueError, AttributeError):
+        return bool(read_json(text).get("signature"))
+    return False
 
 
 def _reading(name: str, at: str, state: str, now: datetime) -> LastReading | None:

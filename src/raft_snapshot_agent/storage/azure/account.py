@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
@@ -56,10 +57,11 @@ def find_account(settings: AzureOptions, said: Mapping[str, str]) -> AzureAccoun
         said: Values of the connection string.
 
     Raises:
-        ConfigError: The account is missing or invalid.
+        ConfigError: The account is missing or invalid, or a variable is of another one.
     """
+    own = settings.account_name or _account_of_host(settings.endpoint)
     name = (
-        settings.account_name
+        own
         or said.get("AccountName")
         or environment("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT")
     )
@@ -67,7 +69,8 @@ def find_account(settings: AzureOptions, said: Mapping[str, str]) -> AzureAccoun
         settings.endpoint or said.get("BlobEndpoint") or environment("AZURE_STORAGE_ENDPOINT")
     )
     if not name:
-        name = _account_of(endpoint)
+        # The only place in a SAS connection string.
+        name = _require_name(_account_of_host(endpoint))
     if not endpoint:
         endpoint = f"https://{name}.blob.{said.get('EndpointSuffix', _SUFFIX)}"
     try:
@@ -75,15 +78,42 @@ def find_account(settings: AzureOptions, said: Mapping[str, str]) -> AzureAccoun
         refuse_container_in(checked, settings.container, name)
     except ValueError as error:
         raise ConfigError(f"the endpoint {endpoint}: {error}") from error
+    if own:
+        _refuse_other_accounts(own, settings, said)
     return AzureAccount(name, checked)
 
 
-def _account_of(endpoint: str | None) -> str:
-    """Return the account name in an endpoint, the only place in a SAS connection string."""
-    match = re.match(r"https://([a-z0-9]{3,24})\.blob\.", endpoint or "")
-    if match is None:
+def _refuse_other_accounts(own: str, settings: AzureOptions, said: Mapping[str, str]) -> None:
+    """Refuse a variable in use that names another account than the file."""
+    of_variables: dict[str, str | None] = {}
+    if settings.connection_string is None:
+        named = said.get("AccountName") or _account_in(said.get("BlobEndpoint"))
+        of_variables["AZURE_STORAGE_CONNECTION_STRING"] = named
+    if settings.endpoint is None and "BlobEndpoint" not in said:
+        of_variables["AZURE_STORAGE_ENDPOINT"] = _account_in(environment("AZURE_STORAGE_ENDPOINT"))
+    for variable, account in of_variables.items():
+        if account not in (None, own):
+            raise ConfigError(
+                f"{variable} is of the account {account}, and the configuration names {own}",
+                hint=f"unset {variable}, or write endpoint and login into the configuration",
+            )
+
+
+def _account_in(endpoint: str | None) -> str | None:
+    """Return the account that an endpoint names, in its host or its path."""
+    folder = urlsplit(endpoint or "").path.rstrip("/").rpartition("/")[2]
+    return _account_of_host(endpoint) or folder or None
+
+
+def _account_of_host(endpoint: str | None) -> str | None:
+    match = re.match(r"https?://([a-z0-9]{3,24})\.blob\.", endpoint or "")
+    return None if match is None else match[1]
+
+
+def _require_name(name: str | None) -> str:
+    if name is None:
         raise ConfigError(
             "the name of the storage account is missing",
             hint="set account_name or AZURE_STORAGE_ACCOUNT_NAME",
         )
-    return match[1]
+    return name

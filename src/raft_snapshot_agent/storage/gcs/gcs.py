@@ -89,11 +89,13 @@ class GcsSettings(EndpointSettings):
         return anonymous
 
     def check(self) -> None:
-        """Check that the credentials file can be used."""
-        if self.service_account_file is not None:
-            from raft_snapshot_agent.storage.gcs.login import check_credentials
+        """Check that the credentials file can be used, here or in the environment."""
+        if self.anonymous or _find_emulator(self):
+            return
+        from raft_snapshot_agent.storage.gcs.login import check_credentials, find_default_file
 
-            check_credentials(self.service_account_file)
+        if file := self.service_account_file or find_default_file():
+            check_credentials(file)
 
     def open(self) -> Storage:
         from raft_snapshot_agent.storage.gcs.bucket import GENERATION
@@ -138,9 +140,12 @@ def _find_endpoint(settings: GcsSettings) -> str:
 
 
 def _find_emulator(settings: GcsSettings) -> str | None:
-    """Return the emulator's address; Google's libraries accept it with or without a scheme."""
+    """Return the emulator's address; Google's libraries accept it with or without a scheme.
+
+    An endpoint or credentials in the settings are for another place.
+    """
     host = environment("STORAGE_EMULATOR_HOST")
-    if settings.endpoint or host is None:
+    if settings.endpoint or settings.service_account_file or host is None:
         return None
     try:
         address = bare_endpoint(host if "://" in host else f"http://{host}")

@@ -21,7 +21,7 @@ from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError, reason_of
 from raft_snapshot_agent.network.metadata import find_google_metadata
 from raft_snapshot_agent.redaction import remember
-from raft_snapshot_agent.small_file import read_file, read_text
+from raft_snapshot_agent.small_file import is_regular, read_file, read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.key import PrivateKey
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
@@ -87,7 +87,7 @@ class GcsLogin:
             return self._kept
 
     def _current(self, doing: str) -> GcsToken:
-        path = self._file or _default_file()
+        path = self._file or find_default_file()
         content = None if path is None else _read(path)
         self._kept = self._token is not None and self._of == content
         if self._token is None or self._of != content or self._clock() >= self._until:
@@ -212,8 +212,8 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> GcsToken:
         raise LoginRefused(f"{doing}: {source} gave no token", hint=LOGIN_HINT) from None
 
 
-def _default_file() -> Path | None:
-    """Find the file of the application default credentials.
+def find_default_file() -> Path | None:
+    """Return the file of the application default credentials, if there is one.
 
     Source: Google's AIP-4110.
     """
@@ -223,7 +223,7 @@ def _default_file() -> Path | None:
     folder = environment("CLOUDSDK_CONFIG")
     home = environment("HOME") or "/nonexistent"
     left_by_gcloud = Path(folder, Path(_WELL_KNOWN).name) if folder else Path(home, _WELL_KNOWN)
-    return left_by_gcloud if left_by_gcloud.exists() else None
+    return left_by_gcloud if is_regular(left_by_gcloud) else None
 
 
 def _read(path: Path) -> bytes:

@@ -25,6 +25,15 @@ _FRESH = 300.0
 """Seconds until the next login: far less than a token's lifetime, so that none expires in use."""
 _CREDENTIALS = "check username and password, project and domains, or the application credential"
 _ADDRESS = "check auth_url"
+_LOGIN = (
+    "auth_url",
+    "username",
+    "password",
+    "project_name",
+    "application_credential_id",
+    "application_credential_secret",
+)
+_INSTEAD_OF_LOGIN = frozenset({"storage_url", "auth_token"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,17 +146,24 @@ class SwiftLogin:
 
 
 class _Given:
-    """The settings, with missing ones from the environment."""
+    """The settings, with missing ones from the environment.
+
+    What stands for a whole login is not taken from there if the settings have a login of their own.
+    """
 
     def __init__(self, settings: SwiftOptions, environ: Mapping[str, str]) -> None:
         self._settings = settings
+        has_login = any(getattr(settings, key) is not None for key in _LOGIN)
+        self._kept_out = _INSTEAD_OF_LOGIN if has_login else frozenset()
         self._environ = environ
 
     def optional(self, key: str) -> str | None:
         value = getattr(self._settings, key)
         if isinstance(value, Secret):
             return value.resolve()
-        return value or self._environ.get(f"OS_{key.upper()}") or None
+        if value or key in self._kept_out:
+            return value or None
+        return self._environ.get(f"OS_{key.upper()}") or None
 
     def required(self, key: str) -> str:
         if value := self.optional(key):
@@ -158,7 +174,9 @@ class _Given:
     @property
     def by_application(self) -> bool:
         """Whether to log in with an application credential instead of a user."""
-        return self._settings.username is None and bool(self.optional("application_credential_id"))
+        given = self._settings
+        is_user = given.username is not None or given.password is not None
+        return not is_user and bool(self.optional("application_credential_id"))
 
 
 def _is_own(auth_url: str) -> bool:

@@ -23,6 +23,9 @@ from raft_snapshot_agent.errors import (
     StorageError,
     StorageUnavailable,
 )
+from raft_snapshot_agent.storage.azure.account import find_account
+from raft_snapshot_agent.storage.azure.azure import connect
+from raft_snapshot_agent.storage.azure.login import TokenCache
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 
 OTHER_KEY = base64.b64encode(b"another key").decode()
@@ -148,6 +151,65 @@ async def test_what_was_set_comes_before_the_environment(
     storage = azure.open()
     await storage.put(NAME, BytesSource(b"snapshot"))
     assert await content(storage) == b"snapshot"
+
+
+STRING = "AZURE_STORAGE_CONNECTION_STRING"
+ENDPOINT = "AZURE_STORAGE_ENDPOINT"
+OF_MINE = "https://mine.blob.core.windows.net"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (STRING, f"AccountName=other;AccountKey={OTHER_KEY};EndpointSuffix=core.windows.net"),
+        (STRING, "BlobEndpoint=https://other.blob.core.windows.net/;SharedAccessSignature=sig=a"),
+        (STRING, "BlobEndpoint=http://127.0.0.1:1/other;SharedAccessSignature=sig=a"),
+        (ENDPOINT, "https://other.blob.core.windows.net"),
+        (ENDPOINT, "http://127.0.0.1:1/other/"),
+    ],
+)
+def test_a_variable_of_another_account_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    settings = SETTINGS.validate_python(
+        {"type": "azure", "container": "backups", "account_name": "mine"}
+    )
+    settings.check()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=f"{name} is of the account other") as caught:
+        settings.check()
+    assert "names mine" in caught.value.message
+    with pytest.raises(ConfigError):
+        connect(settings, TokenCache())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (STRING, f"AccountName=mine;AccountKey={OTHER_KEY};BlobEndpoint={OF_MINE}"),
+        (STRING, f"BlobEndpoint={OF_MINE};SharedAccessSignature=sig=a"),
+        (STRING, "BlobEndpoint=https://store.example;SharedAccessSignature=sig=a"),
+        (ENDPOINT, "http://127.0.0.1:1/mine"),
+        (ENDPOINT, "https://mine.blob.core.chinacloudapi.cn"),
+        (ENDPOINT, "https://store.example"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "other"),
+    ],
+)
+@pytest.mark.parametrize("given", [{"account_name": "mine"}, {"endpoint": OF_MINE}])
+def test_a_variable_of_the_same_account_or_of_none_is_used(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, given: dict[str, str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings = SETTINGS.validate_python({"type": "azure", "container": "backups", **given})
+    settings.check()
+    assert find_account(settings, {}).name == "mine"
+
+
+def test_a_connection_string_in_the_settings_needs_no_account_that_agrees() -> None:
+    """Behind a proxy the path of its endpoint need not be an account's name."""
+    string = "BlobEndpoint=https://proxy.example/azure;SharedAccessSignature=sig=a"
+    settings = {"container": "backups", "account_name": "mine", "connection_string": string}
+    SETTINGS.validate_python({"type": "azure", **settings}).check()
 
 
 async def test_a_key_that_was_rotated_is_used_at_once(azure: Azure, tmp_path: Path) -> None:

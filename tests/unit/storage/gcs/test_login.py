@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -23,7 +24,13 @@ from tests.fake_gcs import service_account
 from tests.http_proxy import Behaviour, HttpProxy, Request, hang, pass_through, status
 from tests.token_server import TOKEN, TokenServer
 
-from raft_snapshot_agent.errors import LoginRefused, StorageDenied, StorageError, StorageUnavailable
+from raft_snapshot_agent.errors import (
+    ConfigError,
+    LoginRefused,
+    StorageDenied,
+    StorageError,
+    StorageUnavailable,
+)
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.gcs import login
 
@@ -131,6 +138,44 @@ async def test_the_file_that_was_named_comes_before_the_environment(
         monkeypatch.setenv(name, str(home / "missing.json"))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:1")
     assert await gcs.open(endpoint=guarded.address).entries() == []
+
+
+async def test_an_emulator_of_the_environment_gets_nothing_for_a_named_account(
+    gcs: Gcs, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who names credentials means Google, and not what a shell was last used for."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.server.endpoint)
+    settings = gcs.settings(service_account_file=str(gcs.server.credentials))
+    del settings["endpoint"]
+    assert SETTINGS.validate_python(settings).locate().server == "https://storage.googleapis.com"
+
+
+def test_a_file_that_the_environment_names_is_checked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings: dict[str, Any] = {"type": "gcs", "bucket": "backups"}
+    SETTINGS.validate_python(settings).check()
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(home / "missing.json"))
+    with pytest.raises(ConfigError, match=r"missing\.json: No such file"):
+        SETTINGS.validate_python(settings).check()
+    broken = written(home, {"type": "service_account", "client_email": "a@b"})
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(broken))
+    with pytest.raises(ConfigError, match="there is no 'private_key'"):
+        SETTINGS.validate_python(settings).check()
+    SETTINGS.validate_python({**settings, "anonymous": True}).check()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "127.0.0.1:1")
+    SETTINGS.validate_python(settings).check()
+
+
+# Only an ordinary user can be refused.
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_home_that_may_not_be_entered_has_no_file_of_gcloud(home: Path) -> None:
+    (home / ".config").mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        SETTINGS.validate_python({"type": "gcs", "bucket": "backups"}).check()
+    finally:
+        os.seteuid(0)
 
 
 async def test_a_key_that_was_rotated_is_used_at_once(

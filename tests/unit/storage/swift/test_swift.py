@@ -319,6 +319,49 @@ async def test_what_is_missing_comes_from_the_environment(
     assert await storage.entries() == []
 
 
+@pytest.mark.parametrize("said", [("OS_STORAGE_URL",), ("OS_STORAGE_URL", "OS_AUTH_TOKEN")])
+async def test_a_login_in_the_settings_is_not_exchanged_for_that_of_the_environment(
+    place: Swift, monkeypatch: pytest.MonkeyPatch, said: tuple[str, ...]
+) -> None:
+    mine = place.open()
+    await mine.put(NAME, BytesSource(b"snapshot"))
+    for name in said:
+        monkeypatch.setenv(name, "http://127.0.0.1:1/v1/AUTH_other")
+    assert [one.name for one in await place.open().entries()] == [NAME]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"auth_url": "https://h/v3"},
+        {"username": "u"},
+        {"password": "p"},
+        {"project_name": "p"},
+        {"application_credential_id": "i", "application_credential_secret": "s"},
+        {"storage_url": "https://h/v1/a", "username": "u"},
+    ],
+)
+def test_a_token_of_the_environment_completes_no_other_login(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str]
+) -> None:
+    monkeypatch.setenv("OS_STORAGE_URL", "https://h/v1/other")
+    monkeypatch.setenv("OS_AUTH_TOKEN", "token")
+    container = {"type": "swift", "container": "c"}
+    SETTINGS.validate_python(container).check()
+    with pytest.raises(ConfigError, match="is set"):
+        SETTINGS.validate_python({**container, **given}).check()
+
+
+def test_an_application_of_the_environment_is_no_login_of_a_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_ID", "i")
+    monkeypatch.setenv("OS_APPLICATION_CREDENTIAL_SECRET", "s")
+    user = {"auth_url": "https://h/v3", "password": "p"}
+    with pytest.raises(ConfigError, match="neither username nor"):
+        SETTINGS.validate_python({"type": "swift", "container": "c", **user}).check()
+
+
 @pytest.mark.parametrize(
     ("given", "missing"),
     [

@@ -19,9 +19,9 @@ from tests.cluster.command import call
 from tests.conftest import StartBao
 
 from raft_snapshot_agent.config.drill import CanarySettings, DrillSettings, UnsealSettings
+from raft_snapshot_agent.config.drill_seal import read_seal
 from raft_snapshot_agent.errors import AgentError, ConfigError
 from raft_snapshot_agent.redaction import redact
-from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import bring_to_life
 from raft_snapshot_agent.restore.reader import FileReader
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome, rehearse

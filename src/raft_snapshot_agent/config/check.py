@@ -54,20 +54,24 @@ def check(
 
 
 def _of_drill(settings: DrillSettings, place: KeyPosition) -> Iterator[ConfigError]:
-    """List errors of drills: what issuers need, and what this host lacks for a schedule."""
+    """List errors of drills: what the files lack, and what this host lacks for a schedule."""
     found = [*_of_values(settings, ("drill",), place)]
     yield from found
-    if found or not (settings.schedule or settings.issuers):
+    if found or not (settings.schedule or settings.issuers or settings.unseal.seal):
         return
     from raft_snapshot_agent.config.drill_host import check_isolation, check_roots, check_server
+    from raft_snapshot_agent.config.drill_seal import read_seal
 
-    for key, check_part in (
-        ("schedule", check_server),
-        ("issuers", check_roots),
-        ("unseal", check_isolation),
-    ):
-        if settings.schedule is not None or key == "issuers":
-            yield from _caught(("drill", key), place, partial(check_part, settings))
+    scheduled = settings.schedule is not None
+    checks: tuple[tuple[KeyPath, bool, Callable[[], object]], ...] = (
+        (("schedule",), scheduled, partial(check_server, settings)),
+        (("issuers",), True, partial(check_roots, settings)),
+        (("unseal", "seal"), True, partial(read_seal, settings.unseal)),
+        (("unseal",), scheduled, partial(check_isolation, settings)),
+    )
+    for key, is_due, check_part in checks:
+        if is_due:
+            yield from _caught(("drill", *key), place, check_part)
 
 
 def find_notifier_faults(
@@ -211,25 +215,33 @@ def _at(path: KeyPath, place: KeyPosition) -> Iterator[None]:
         raise kind(f"{place(path)}: {error.message}", hint=error.hint) from error
 
 
-def values_of(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """List every value in a configuration, with its key."""
+def values_of(
+    value: Any, path: KeyPath = (), setting: str = ""
+) -> Iterator[tuple[KeyPath, str, Any]]:
+    """List every value in a configuration, with its path and the name of its setting.
+
+    The values of a list or a mapping belong to one setting; their own keys are not names of any.
+    """
     match value:
         case BaseModel():
             for name in type(value).model_fields:
-                yield from values_of(getattr(value, name), (*path, name))
+                yield from values_of(getattr(value, name), (*path, name), name)
         case _ if is_dataclass(value):
             for inner in fields(value):
-                yield from values_of(getattr(value, inner.name), (*path, inner.name))
+                yield from values_of(getattr(value, inner.name), (*path, inner.name), inner.name)
         case tuple():
             for index, item in enumerate(value):
-                yield from values_of(item, (*path, index))
+                yield from values_of(item, (*path, index), setting)
+        case dict():
+            for key, item in value.items():
+                yield from values_of(item, (*path, key), setting)
         case _:
-            yield path, value
+            yield path, setting, value
 
 
 def _of_values(value: Any, path: KeyPath, place: KeyPosition) -> Iterator[ConfigError]:
-    for inner, leaf in values_of(value, path):
-        yield from _caught(inner, place, partial(check_value, inner[-1], leaf))
+    for inner, setting, leaf in values_of(value, path, str(path[-1])):
+        yield from _caught(inner, place, partial(check_value, setting, leaf))
 
 
 def _of_lease(config: Config, place: KeyPosition) -> Iterator[ConfigError]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, WithJsonSchema, field_validator
 
 from raft_snapshot_agent.config.document import Document, value_at
 from raft_snapshot_agent.config.identity import find_folders_in_the_way, locate
@@ -30,6 +30,10 @@ _MERGED: tuple[KeyPath, ...] = (("vault",), ("vault", "tls"), ("guard",))
 """Keys that a cluster may override in part; any other key replaces the whole default."""
 
 
+ClusterKeys = Annotated[dict[str, Any], WithJsonSchema({"type": "object", "minProperties": 0})]
+"""The keys of one cluster; none, if the defaults have all of them."""
+
+
 class Fleet(Settings):
     """The settings that a file has once for all clusters."""
 
@@ -41,7 +45,7 @@ class Fleet(Settings):
     """Maximum concurrent snapshots; one without progress does not count."""
     spread: Duration = timedelta(milliseconds=25)
     """Delay between clusters that are due at the same moment, in the order of the file."""
-    clusters: dict[str, dict[str, Any]] = Field(default={})
+    clusters: dict[str, ClusterKeys] = Field(default={})
     """The keys of each cluster; those at the top of the file are its defaults."""
     notify: tuple[AnyNotifier, ...] = ()
     """Notifiers for failures and recoveries."""

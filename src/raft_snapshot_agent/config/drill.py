@@ -32,6 +32,7 @@ def _path(path: str) -> str:
     return path
 
 
+_VARIABLE = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _KNOWN_TO_COPY = ("approle", "userpass")
 """Auth methods that need no other server than the copy."""
 _WAYS = ("sha256", "matches", "equals_secret")
@@ -64,6 +65,13 @@ class UnsealSettings(Settings):
     """Files that the stanza names, such as a CA certificate."""
     environment: dict[str, Secret] = Field(default_factory=dict)
     """Variables that the seal needs, such as `AWS_SECRET_ACCESS_KEY`."""
+
+    @field_validator("environment")
+    @classmethod
+    def _named(cls, environment: dict[str, Secret]) -> dict[str, Secret]:
+        if not all(map(_VARIABLE.fullmatch, environment)):  # the name may hold the value
+            raise ValueError("a variable's name has letters, digits and _ only: write NAME: value")
+        return environment
 
     @model_validator(mode="after")
     def _seal_first(self) -> Self:

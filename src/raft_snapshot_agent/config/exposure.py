@@ -35,7 +35,7 @@ def exposures(
         return
     if document.author == ANYBODY:
         yield f"{document.name}: every user of this host can change it (chmod o-w {document.name})"
-    secrets = [(path, one) for path, one in values_of(config) if _is_secret(one)]
+    secrets = [(path, one) for path, _, one in values_of(config) if _is_secret(one)]
     literal = (origin(path) for path, one in secrets if not one.is_reference)
     inline = [format_path(path) for path in literal if document.has(path)]
     if inline and _is_public(Path(document.name)):

@@ -18,23 +18,23 @@ from raft_snapshot_agent.storage.local.atomic_write import make_folder, try_fold
 from raft_snapshot_agent.vault.settings import TlsSettings
 
 
-def check_value(key: str | int, value: Any) -> None:
-    """Check the file, folder, secret or time zone that a setting names, by its key.
+def check_value(setting: str, value: Any) -> None:
+    """Check the file, folder, secret or time zone that a setting names, by the name of the setting.
 
     Raises:
         ConfigError: It cannot be used.
     """
     if isinstance(value, Secret):
         value.resolve()
-    elif key == "timezone":
+    elif setting == "timezone":
         time_zone(value)
-    elif isinstance(value, Path) and key == "ca_file":
+    elif isinstance(value, Path) and setting == "ca_file":
         _readable(value, lambda: load_authorities(_context(), value))
-    elif isinstance(value, Path) and key in {"root", "seal"}:
+    elif isinstance(value, Path) and setting in {"root", "seal", "files"}:
         _readable(value, lambda: require_small_file(value, LARGEST_BUNDLE))
-    elif isinstance(value, Path) and key == "server":
+    elif isinstance(value, Path) and setting == "server":
         _check_server(value)
-    elif isinstance(value, Path) and key == "ca_path":
+    elif isinstance(value, Path) and setting == "ca_path":
         _check_folder(value)
 
 

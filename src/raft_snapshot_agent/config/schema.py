@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from raft_snapshot_agent.config.document import value_at
@@ -20,8 +20,7 @@ def follow(schema: Node, path: KeyPath, value: Any) -> tuple[Node, Node]:
     around = node = schema
     for length, step in enumerate(path, 1):
         around = node
-        inner = node.get("items") if isinstance(step, int) else node.get("properties", {}).get(step)
-        node = _resolve(schema, inner or {}, value_at(value, path[:length]))
+        node = _resolve(schema, _inner(node, step) or {}, value_at(value, path[:length]))
     return around, node
 
 
@@ -83,15 +82,25 @@ def _empty(schema: Node, node: Node, value: Any, path: KeyPath) -> Iterator[tupl
     if path and (what := _lack(node, value)):
         yield path, what
         return
-    tag = node.get("discriminator", {}).get("propertyName")
-    inner: Mapping[Any, Any] = node.get("properties", {} if tag is None else {tag: {}})
     match value:
         case dict():
-            for key in value.keys() & inner.keys():
-                yield from _empty(schema, inner[key], value[key], (*path, key))
+            for key, one in value.items():
+                if (inner := _inner(node, key)) is not None:
+                    yield from _empty(schema, inner, one, (*path, key))
         case list():
             for number, one in enumerate(value):
-                yield from _empty(schema, node.get("items", {}), one, (*path, number))
+                yield from _empty(schema, _inner(node, number) or {}, one, (*path, number))
+
+
+def _inner(node: Node, step: str | int) -> Node | None:
+    """Return the schema of a value in a list or a mapping; `None` if its key is unknown."""
+    if isinstance(step, int):
+        inner = node.get("items")
+    elif step == node.get("discriminator", {}).get("propertyName"):
+        inner = {}
+    else:
+        inner = node.get("properties", {}).get(step, node.get("additionalProperties"))
+    return inner if isinstance(inner, dict) else None
 
 
 def _lack(node: Node, value: Any) -> str:

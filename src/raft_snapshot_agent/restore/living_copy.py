@@ -11,11 +11,11 @@ from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.drill_seal import read_seal
 from raft_snapshot_agent.errors import ConfigError, NothingThere, ServerError
 from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.fetching import fetch_copy
-from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.servers.answers import NodeAnswer
 from raft_snapshot_agent.servers.key_tokens import make_root_token

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from raft_snapshot_agent.config.drill import DrillSettings
+from raft_snapshot_agent.config.drill_seal import read_seal
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.notes import one_line
 from raft_snapshot_agent.destination.drill_notes import remember_drill
@@ -17,7 +18,6 @@ from raft_snapshot_agent.restore.canaries import prove
 from raft_snapshot_agent.restore.copies import Tell, ignore
 from raft_snapshot_agent.restore.drill import choose_server, lend_folder, restored
 from raft_snapshot_agent.restore.fetching import Fetched, fetch_copy
-from raft_snapshot_agent.restore.kms import read_seal
 from raft_snapshot_agent.restore.living_copy import LivingCopy
 from raft_snapshot_agent.restore.reader import SnapshotReader, StoredReader
 from raft_snapshot_agent.servers.key_tokens import make_root_token

@@ -181,6 +181,14 @@ def test_a_drills_server_that_is_no_program(problem: Problem, tmp_path: Path) ->
     assert said.startswith("c.yaml:2:9: drill.server: no server for the drill: text is no program")
 
 
+def test_the_keys_of_a_mapping_are_not_those_of_settings(
+    load_text: LoadText, tmp_path: Path
+) -> None:
+    tags = "{timezone: nowhere, seal: none, team: ''}"
+    loaded = load_text("c.yaml", f"{TOKEN}storages: [{{type: s3, bucket: b, tags: {tags}}}]\n")
+    check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
+
+
 def test_an_unknown_time_zone(problem: Problem) -> None:
     line = problem(f"{TOKEN}schedule:\n  cron: '@daily'\n  timezone: Europe/Berln\n")
     assert line == (

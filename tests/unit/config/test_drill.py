@@ -131,3 +131,63 @@ def test_a_copy_that_stays_sealed_needs_no_isolation(
     loaded = load_text("c.yaml", sealed, {"VAULT_TOKEN": "t"})
     (fault,) = faults_of(loaded, tmp_path)
     assert "no server for the drill" in fault
+
+
+@pytest.fixture
+def kms(tmp_path: Path) -> Callable[..., str]:
+    """Write a configuration whose copy is unsealed by a KMS."""
+
+    def write(
+        environment: str = "{A: secret}", files: str = "", stanza: str = 'seal "transit" {}'
+    ) -> str:
+        (seal := tmp_path / "seal.hcl").write_text(stanza)
+        more = f"seal: {seal}, files: [{files}]" if files else f"seal: {seal}"
+        return (
+            "vault: {address: 'http://127.0.0.1:1'}\n"
+            f"drill:\n  unseal: {{{more}, environment: {environment}}}\n"
+        )
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("given", "where", "what"),
+    [
+        ({"environment": "{A: 'env://NOPE'}"}, "environment.A", "variable NOPE is missing"),
+        ({"environment": "{A: 'file:///nope'}"}, "environment.A", "/nope: No such file"),
+        ({"files": "/etc/hostname, /nope.pem"}, "files[1]", "cannot read /nope.pem"),
+        ({"stanza": 'storage "raft" {}'}, "seal", "has no `seal` stanza"),
+    ],
+)
+def test_what_a_seal_lacks_is_told_before_a_drill(
+    load_text: Callable[..., Loaded],
+    kms: Callable[..., str],
+    tmp_path: Path,
+    given: dict[str, str],
+    where: str,
+    what: str,
+) -> None:
+    sound = load_text("c.yaml", kms(), {"VAULT_TOKEN": "t"})
+    assert faults_of(sound, tmp_path) == []
+    (fault,) = faults_of(load_text("c.yaml", kms(**given), {"VAULT_TOKEN": "t"}), tmp_path)
+    assert fault.startswith("c.yaml:3:")
+    assert f"drill.unseal.{where}: " in fault
+    assert what in fault
+
+
+@pytest.mark.parametrize("name", ["A=B", "1A", "A B", "A-B", "\u00e4"])
+def test_what_no_variable_is_called_is_refused_and_not_shown(
+    refusal: Callable[..., str], kms: Callable[..., str], name: str
+) -> None:
+    line = refusal("c.yaml", kms(f"{{'{name}': hunter2}}"))
+    assert "drill.unseal.environment: a variable's name has letters, digits and _ only" in line
+    assert name not in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(("value", "what"), [("''", "is empty"), ("", "has no value")])
+def test_a_variable_without_a_value_is_refused(
+    refusal: Callable[..., str], kms: Callable[..., str], value: str, what: str
+) -> None:
+    line = refusal("c.yaml", kms(f"{{A: {value}}}"))
+    assert f"drill.unseal.environment.A: {what}" in line

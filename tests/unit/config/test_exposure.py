@@ -71,6 +71,16 @@ def test_a_public_file_of_a_secret(open_way: Path) -> None:
     assert warned(open_way, text, 0o644) == ""
 
 
+def test_secrets_in_a_mapping_are_looked_at(open_way: Path) -> None:
+    secret = open_way / "password"
+    secret.write_text("hunter2-hunter2")
+    secret.chmod(0o644)
+    drill = "drill: {unseal: {seal: /s, environment: {A: hunter2, B: 'file://%s'}}}\n"
+    told = warned(open_way, drill % secret, 0o644)
+    assert "and drill.unseal.environment.A in it" in told
+    assert f"{secret}: every user of this host can read this secret" in told
+
+
 def test_in_a_pod_nobody_else_reads(open_way: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     assert warned(open_way, INLINE, 0o644) == ""

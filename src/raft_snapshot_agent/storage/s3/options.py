@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, WithJsonSchema, model_validator
 
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.objectstore.endpoint import EndpointSettings
@@ -46,6 +46,9 @@ def _tags(tags: dict[str, str]) -> dict[str, str]:
     return tags
 
 
+TagValue = Annotated[str, WithJsonSchema({"type": "string", "minLength": 0})]
+
+
 class S3Options(EndpointSettings):
     """Settings of one bucket: address, credentials, and options of its objects."""
 
@@ -62,7 +65,7 @@ class S3Options(EndpointSettings):
     skip_verify: bool = False
     """Accept any certificate. For tests only."""
     storage_class: str | None = None
-    tags: Annotated[dict[str, str], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
+    tags: Annotated[dict[str, TagValue], AfterValidator(_tags)] = {}  # noqa: RUF012 - it is copied
     server_side_encryption: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = None
     kms_key_id: str | None = None
     bucket_key_enabled: bool | None = None

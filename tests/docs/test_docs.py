@@ -26,7 +26,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 USE = re.compile(r"\braft-snapshot-agent +((?:(?:config|notify) +)?[a-z|]+)(?=[ \n`])(.*)")
 READERS = {"yaml": yaml.safe_load_all, "json": json.loads, "toml": tomllib.loads}
-SIGNALS = {130, 143}
+SIGNALS = {129, 130, 143}
 REGISTRIES = re.compile(
     r"pypi\.org|pythonhosted\.org|npmjs\.(?:org|com)|yarnpkg\.com|proxy\.golang\.org"
     r"|crates\.io|docker\.io|ghcr\.io|quay\.io|rubygems\.org|conda\.anaconda\.org"

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: what is under way is dropped within seconds, and nothing half-written stays."""
+"""Signals: what is under way is dropped within seconds, and nothing half-written stays."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ def test_daemon_whose_bucket_never_answers(site: Site, server: LyingProxy, s3: S
     assert site.leftovers() == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 @pytest.mark.parametrize("command", ["run --once", "save", "save FILE"])
 def test_command(
     site: Site,

@@ -43,7 +43,7 @@ app = typer.Typer(
         "Snapshots of the Raft storage of HashiCorp Vault and OpenBao, proved whole.\n\n"
         "Exit codes: 0 done, 1 local (usage, configuration), 2 remote (server or storage),"
         " 3 partial, 4 verification failed, 5 not the leader, 6 an alarm is active,"
-        " 130/143 signals."
+        " 129/130/143 signals."
     ),
 )
 app.add_typer(stored)

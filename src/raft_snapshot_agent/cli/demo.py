@@ -8,6 +8,7 @@ import weakref
 from types import FrameType
 
 from raft_snapshot_agent import __version__
+from raft_snapshot_agent.cli.waiting import list_ending_signals
 from raft_snapshot_agent.demo.screen import Screen
 from raft_snapshot_agent.demo.steps import play
 from raft_snapshot_agent.errors import AgentError
@@ -36,8 +37,8 @@ def demo(*, goes_on: bool) -> int:
 
 
 def end_on_signals() -> None:
-    """Raise an exception on SIGINT, SIGTERM and SIGHUP, so that the demo removes its folder."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Raise an exception on signals that end a command, so that the demo removes its folder."""
+    for number in list_ending_signals():
         signal.signal(number, _end)
 
 
@@ -46,6 +47,8 @@ def _end(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGALRM, lambda _, interrupted: _end(number, interrupted))
         signal.setitimer(signal.ITIMER_REAL, _AGAIN)
         return
+    if number == signal.SIGHUP:  # it is sent twice, and the second must not end the removal
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)

@@ -35,7 +35,17 @@ def test_what_the_work_raises_comes_out_of_its_wrappings() -> None:
         wait_for(work)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGHUP, 129),
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGUSR1, 138),
+        (signal.SIGUSR2, 140),
+        (signal.SIGXCPU, 152),
+    ],
+)
 def test_a_signal_cancels_the_work_which_may_clean_up(number: int, code: int) -> None:
     cleaned = []
 
@@ -51,6 +61,57 @@ def test_a_signal_cancels_the_work_which_may_clean_up(number: int, code: int) ->
 
     assert ended.value.exit_code == code
     assert cleaned == [number]
+
+
+def test_a_closed_terminal_may_say_so_again_while_the_work_cleans_up() -> None:
+    cleaned = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await anyio.sleep_forever()
+        finally:
+            os.kill(os.getpid(), signal.SIGHUP)
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            cleaned.append(True)
+
+    with pytest.raises(typer.Exit) as ended:
+        wait_for(work)
+
+    assert ended.value.exit_code == 129
+    assert cleaned
+
+
+def test_a_second_signal_ends_the_process_whatever_is_left_to_clean_up() -> None:
+    handlers: list[object] = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            await anyio.sleep_forever()
+        finally:
+            handlers.extend(map(signal.getsignal, (signal.SIGINT, signal.SIGTERM)))
+
+    with pytest.raises(typer.Exit):
+        wait_for(work)
+
+    assert handlers == [signal.SIG_DFL, signal.SIG_DFL]
+
+
+def test_what_nohup_ignores_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def work() -> str:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await anyio.lowlevel.checkpoint()
+        return "done"
+
+    try:
+        assert wait_for(work) == "done"
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_signal_does_not_undo_what_was_done() -> None:

@@ -20,6 +20,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
     "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
+    "diff": (
+        "raft-snapshot-agent diff NAME NAME",
+        "raft-snapshot-agent diff vault.snap NAME --format json",
+    ),
     "status": (
         "raft-snapshot-agent status",
         "raft-snapshot-agent status --watch",
@@ -92,6 +96,6 @@ def add_examples(app: typer.Typer, group: str = "") -> None:
     """Add examples to the help of each command."""
     for command in app.registered_commands:
         name = command.name or getattr(command.callback, "__name__", "")
-        lines = EXAMPLES.get(f"{group} {name}".strip(), ())
+        lines = EXAMPLES[f"{group} {name}".strip()]
         # The control character makes click keep the line breaks.
         command.epilog = "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))

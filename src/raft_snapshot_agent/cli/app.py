@@ -118,6 +118,7 @@ def save(
 ) -> int:
     """Take a snapshot now, wherever the leader is."""
     from raft_snapshot_agent.cli import save as command
+    from raft_snapshot_agent.cli.target import parse_target
 
     only_one_of(FILE=file, storage=storage)
     if file in {None, "-"}:
@@ -126,7 +127,8 @@ def save(
         return command.save_everywhere(load_cluster(context, config, cluster), storage)
     if file == "-":
         return command.save_to_stdout(load_cluster(context, config, cluster))
-    return command.save_to_file(load_cluster(context, config, cluster), Path(file), overwrite=force)
+    target = parse_target(file)
+    return command.save_to_file(load_cluster(context, config, cluster), target, overwrite=force)
 
 
 @app.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +22,10 @@ secrets = typer.Typer()
 AtOption = Annotated[
     str | None,
     typer.Option("--at", metavar="TIME", help="The newest snapshot not after that time."),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write JSON (0600) instead."),
 ]
 
 
@@ -49,10 +52,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
         int | None,
         typer.Option("--version", min=1, max=10**9, help="Of KV version 2; default: the newest."),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write JSON (0600) instead."),
-    ] = None,
+    output: OutputOption = None,
     show: Annotated[bool, typer.Option("--show", help="Show values in the difference.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the difference without writing.")
@@ -70,6 +70,7 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     of drill.unseal. Secrets are written with VAULT_TOKEN (or BAO_TOKEN), after a confirmation.
     """
     from raft_snapshot_agent.cli import recovering as command
+    from raft_snapshot_agent.cli.target import parse_target
 
     only_one_of(latest=latest, at=at)
     only_one_of(output=output, to=to)
@@ -77,8 +78,9 @@ def recover(  # noqa: PLR0913, PLR0917 - each is an option of the command
     if output is None:
         needs("--output", force=force)
     snapshot, paths = command.split_names(names, latest=latest, at=at)
+    file = None if output is None else parse_target(output)
     wish = command.RecoverWish(
-        tuple(paths), to, field, version or 0, output, show, dry_run, yes, force
+        tuple(paths), to, field, version or 0, file, show, dry_run, yes, force
     )
     chosen = command.Source(snapshot, at, storage)
     return command.recover(load_cluster(context, config, cluster), chosen, wish, layout)

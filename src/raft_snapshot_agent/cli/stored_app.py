@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -120,11 +119,11 @@ def fetch(
     context: typer.Context,
     snapshot: StoredArgument = None,
     output: Annotated[
-        Path,
+        str,
         typer.Option(
             "--output", "-o", metavar="FILE", help="A file, a folder, or - for standard output."
         ),
-    ] = Path(),
+    ] = ".",
     latest: LatestOption = False,
     force: OverwriteOption = False,
     config: ConfigOption = None,
@@ -133,14 +132,15 @@ def fetch(
 ) -> int:
     """Copy a stored snapshot to the local disk and verify it."""
     from raft_snapshot_agent.cli import fetching as command
+    from raft_snapshot_agent.cli.target import parse_target
 
     only_one_of(NAME=snapshot, latest=latest)
     wanted = None if latest else snapshot
     load = partial(load_cluster, context, config, cluster)
-    if str(output) == "-":
+    if output == "-":
         needs("FILE", force=force)
         return command.fetch_to_stdout(load, wanted, storage)
-    return command.fetch(load, wanted, storage, output, overwrite=force)
+    return command.fetch(load, wanted, storage, parse_target(output), overwrite=force)
 
 
 @stored.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,24 @@ from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.small_file import read_file
+
+
+def parse_target(text: str) -> Path:
+    """Return the path of a file or folder to write.
+
+    Raises:
+        ConfigError: Its end says that it is a folder, and there is none, so that a file of this
+            name would take its place.
+    """
+    target = Path(text)
+    if text == "-":
+        raise ConfigError("cannot write to standard output", hint="give the path of a file")
+    if text.endswith(("/", "/.")) and not is_folder(target):
+        raise ConfigError(
+            f"cannot write {text}: there is no such folder",
+            hint="create it, or give the path of a file",
+        )
+    return target
 
 
 def writable_folder(target: Path, *, overwrite: bool = False) -> Path:
@@ -82,6 +101,11 @@ def _explain(what: str) -> Iterator[None]:
 def _require_replaceable(target: Path, *, overwrite: bool) -> None:
     if target.is_dir():
         raise ConfigError(f"cannot write {target}: it is a folder", hint="give a file in it")
+    if target.is_symlink():  # the rename would replace the link, not the file that it leads to
+        raise ConfigError(
+            f"cannot write {target}: it is a link",
+            hint=f"give the path that it leads to, {os.path.realpath(target)}, or remove it",
+        )
     if target.exists() and not target.is_file():  # the rename would replace a device by a file
         raise ConfigError(
             f"cannot write {target}: it is not a regular file", hint="- is standard output"

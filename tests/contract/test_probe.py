@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from tests.cluster.command import AGENT, environment
 from tests.contract.conftest import _place
@@ -23,8 +24,10 @@ from raft_snapshot_agent.core.snapshots.naming import parse
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.probe import Trial, probe
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
+from raft_snapshot_agent.doctor.stores import storages
 from raft_snapshot_agent.errors import (
     LoginRefused,
+    NotThereYet,
     StorageDenied,
     StorageError,
     StorageUnavailable,
@@ -85,8 +88,10 @@ class Faulty(MemoryStorage):
     def __init__(self, **failing: Exception) -> None:
         super().__init__()
         self.failing = failing
+        self.asked: list[str] = []
 
     def _fail(self, verb: str) -> None:
+        self.asked.append(verb)
         if verb in self.failing:
             raise self.failing[verb]
 
@@ -177,6 +182,49 @@ async def test_one_place_by_two_addresses_is_found(static: str | None, found: bo
     same = [one.message for one in results if one.status is Status.FAILURE][:1]
     assert same == (["first is the same place as second"] if found else [results[1].message])
     assert place._objects == another._objects == {}
+
+
+@pytest.mark.parametrize(
+    ("why", "told"),
+    [
+        (NotThereYet("/mnt/x does not exist yet"), "not tried: /mnt/x does not exist yet"),
+        (StorageUnavailable("no"), "not tried, as it could not be listed just before"),
+    ],
+)
+async def test_nothing_is_written_where_the_list_told_that_nothing_can_be(
+    why: StorageError, told: str
+) -> None:
+    storage, sound = Faulty(entries=why), Faulty()
+    kept = {"name": "store", "type": "local", "path": "/nonexistent"}
+    lease = {"type": "storage", "storage": "store"}
+    one = context(
+        Destination("store", storage), Destination("other", sound), storages=[kept], lease=lease
+    )
+    await storages(one)
+
+    absent, tried, held = await probe(one)
+
+    assert (absent.status, absent.message) == (Status.SKIPPED, f"store: {told}")
+    assert (tried.status, tried.message.startswith("other: permitted")) == (Status.SUCCESS, True)
+    assert (held.status, held.message) == (Status.SKIPPED, "lease: not tried in store either")
+    assert storage.asked == ["entries"]
+
+
+async def test_an_interrupted_trial_does_not_claim_what_it_does_not_know() -> None:
+    gone = StorageUnavailable("no answer")
+
+    class Hanging(Faulty):
+        async def put(self, name: str, source: UploadSource) -> int:
+            scope.cancel()
+            await anyio.sleep_forever()
+            return 0
+
+    said: list[str] = []
+    with anyio.CancelScope() as scope:
+        await probe(context(Destination("store", Hanging(delete=gone)), told=said))
+    (line,) = said
+    assert line.startswith("memory:raft-snapshot-agent-probe-")
+    assert line.endswith("was possibly left behind: it could not be deleted: delete it by hand")
 
 
 @pytest.mark.parametrize("write", [BROKEN, StorageUnavailable("no answer", hint="try again")])

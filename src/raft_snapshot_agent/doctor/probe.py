@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -20,6 +20,7 @@ from raft_snapshot_agent.doctor.results import (
 from raft_snapshot_agent.errors import (
     AgentError,
     LoginRefused,
+    NotThereYet,
     StorageDenied,
     StorageError,
     StorageUnavailable,
@@ -147,12 +148,29 @@ async def probe(context: CheckContext) -> list[CheckResult]:
     """Test in every storage what the agent does there, and clean up."""
     if not context.destinations:
         return [skipped(_CHECK, "no storage is configured")]
-    found = [
-        result
-        for number, destination in enumerate(context.destinations)
-        for result in await _try_destination(number, destination, context)
-    ]
-    return [*found, *await _lease(context)]
+    found = []
+    untried = _list_untried(context)
+    for number, destination in enumerate(context.destinations):
+        if destination.name in untried:
+            found.append(skipped(_CHECK, f"{destination.name}: {untried[destination.name]}"))
+        else:
+            found += await _try_destination(number, destination, context)
+    return [*found, *await _lease(context, untried)]
+
+
+def _list_untried(context: CheckContext) -> dict[str, str]:
+    """List the storages whose listing has just told what would stop a write, too, and why.
+
+    Nothing is written where nothing can arrive, so nothing has to be looked for afterwards.
+    """
+    told = {}
+    for holding in context.holdings:
+        match holding.error:
+            case NotThereYet() as error:
+                told[holding.storage] = f"not tried: {error.message}"
+            case StorageUnavailable():
+                told[holding.storage] = "not tried, as it could not be listed just before"
+    return told
 
 
 async def _try_destination(
@@ -165,7 +183,7 @@ async def _try_destination(
         await trial.run()
     except anyio.get_cancelled_exc_class():
         if trial.left:
-            context.tell(f"{trial.left} could not be removed: delete it by hand")
+            context.tell(f"{_describe_leftover(trial)}: delete it by hand")
         raise
     return [*judge(trial), *_report_same(trial), *_report_leftovers(trial)]
 
@@ -210,16 +228,23 @@ def _report_same(trial: Trial) -> list[CheckResult]:
 def _report_leftovers(trial: Trial) -> list[CheckResult]:
     if not trial.left:
         return []
+    return [warning(_CHECK, _describe_leftover(trial), "delete it by hand")]
+
+
+def _describe_leftover(trial: Trial) -> str:
     maybe = "was left behind" if "write" in trial.done else "was possibly left behind"
-    return [warning(_CHECK, f"{trial.left} {maybe}: it could not be deleted", "delete it by hand")]
+    return f"{trial.left} {maybe}: it could not be deleted"
 
 
-async def _lease(context: CheckContext) -> list[CheckResult]:
+async def _lease(context: CheckContext, untried: Collection[str]) -> list[CheckResult]:
     """Test whether the lease's storage supports conditional writes."""
     settings = context.config.lease
     if settings is None or settings.storage_name is None:
         return []
-    kept = [one for one in context.config.storages if one.name == settings.storage_name]
+    name = settings.storage_name
+    if name in untried:
+        return [skipped(_CHECK, f"lease: not tried in {name} either")]
+    kept = [one for one in context.config.storages if one.name == name]
     return [await _check_kept(storage, settings.name) for storage in kept]
 
 

@@ -50,6 +50,8 @@ class Exchange:
         self._undrained = True
         self._upstream: http.client.HTTPConnection | None = None
         self.request = Request(handler.command, handler.path, handler.headers)
+        self.client: tuple[str, int] = handler.client_address
+        """The other end of the connection."""
 
     def body(self) -> bytes:
         """Take the request's body, whole or not at all."""

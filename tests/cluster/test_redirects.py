@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,12 @@ def at(cluster: Cluster, address: str) -> Leader:
     return Leader(cluster.node(address), 0, "", Identity())
 
 
+def leading(cluster: Cluster, address: str) -> Leader:
+    """Find the node at this address to lead."""
+    leader = at(cluster, address)
+    return replace(leader, active_since=leader.node.leader_status().active_since)
+
+
 def taken(cluster: Cluster, leader: Leader) -> Snapshot:
     verifier = ArchiveVerifier()
     for chunk in cluster.open_snapshot(leader).chunks():
@@ -87,16 +94,25 @@ def test_a_standbys_redirect_leads_to_the_leaders_own_snapshot(
     assert snapshot.meta.index >= applied
 
 
-def test_a_restore_is_sent_again_to_where_a_standby_redirects(
-    strict: OpenBaoCluster, cluster: StartCluster
+def test_a_restore_is_sent_to_where_the_leader_redirects_if_that_leads_too(
+    bao: OpenBaoCluster, cluster: StartCluster
 ) -> None:
-    asking = cluster(strict.root_token, standby(strict).address)
-    body = io.BytesIO(b"no snapshot")
-    with pytest.raises(ServerError) as raised:
-        asking.send_snapshot(at(asking, standby(strict).address), body, force=False)
-    said = str(raised.value)
-    assert said.startswith(f"{strict.leader().address} answers sys/storage/raft/snapshot with 500")
-    assert "gzip" in said
+    with LyingProxy(bao.leader().address) as node, LyingProxy(bao.leader().address) as other:
+        node.behave(SNAPSHOT_PATH, redirect(other.address))
+        asking = cluster(bao.root_token, node.address, other.address)
+        with pytest.raises(ServerError, match=f"^{other.address} answers .* with 500.*gzip"):
+            asking.send_snapshot(
+                leading(asking, node.address), io.BytesIO(b"no snapshot"), force=False
+            )
+
+        follower = {"ha_enabled": True, "is_self": False, "leader_address": node.address}
+        other.override(WHO_LEADS, 200, follower)
+        posts = len(other.requests)
+        with pytest.raises(ServerError, match=f"not at {other.address} any more"):
+            asking.send_snapshot(
+                leading(asking, node.address), io.BytesIO(b"no snapshot"), force=False
+            )
+        assert [request.method for request in other.requests[posts:]] == ["GET"]
 
 
 def test_the_token_ends_at_the_node_that_a_redirect_led_to(strict: OpenBaoCluster) -> None:
@@ -178,7 +194,7 @@ def test_a_redirect_out_of_the_cluster_is_refused_and_the_token_kept(
         assert "the agent follows redirects inside the cluster only" in str(raised.value)
         node.behave(SNAPSHOT_PATH, node.snapshot)
         with pytest.raises(Redirected):
-            asking.send_snapshot(at(asking, node.address), io.BytesIO(b"x"), force=False)
+            asking.send_snapshot(leading(asking, node.address), io.BytesIO(b"x"), force=False)
     assert recorder.requests == []
 
 

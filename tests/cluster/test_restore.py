@@ -332,6 +332,25 @@ def test_the_operators_token_counts_for_a_restore_only(one: Field, snapshot: Pat
 # When leadership moves at that very moment.
 
 
+def test_a_leader_that_stepped_down_before_the_confirmation_gets_nothing(three: Field) -> None:
+    cluster = three.cluster
+    snapshot, old, sent = three.save(), cluster.leader(), three.sent()
+
+    with Terminal(
+        "restore", snapshot.name, "-c", three.configuration(), env=three.operator
+    ) as terminal:
+        terminal.shows(f"Type the cluster's name, {three.name}, to replace all it holds: ")
+        step_down(cluster)
+        terminal.type(f"{three.name}\n")
+        assert terminal.ended() == 2
+
+    refused = f"the leader that was checked is not at {three.before(old).address} any more"
+    assert refused in terminal.shown
+    assert "nothing was changed" in terminal.shown
+    assert three.sent() == sent
+    assert old.seal_status()["sealed"] is False
+
+
 def test_a_leader_that_dies_after_it_accepted_is_not_called_a_success(three: Field) -> None:
     cluster = three.cluster
     snapshot = three.save()

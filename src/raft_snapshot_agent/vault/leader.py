@@ -22,6 +22,7 @@ from raft_snapshot_agent.vault.answers import Identity, LeaderStatus, Redirected
 from raft_snapshot_agent.vault.client import Node
 from raft_snapshot_agent.vault.exposure import exposes
 from raft_snapshot_agent.vault.hosts import doubt_own_host, is_local, is_own
+from raft_snapshot_agent.vault.leadership import send_to_leader
 from raft_snapshot_agent.vault.session import Session
 from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.stream import SnapshotStream
@@ -99,12 +100,13 @@ class Cluster:
         return self._follow(leader.node, lambda node, token: node.open_snapshot(token))
 
     def send_snapshot(self, leader: Leader, file: IO[bytes], *, force: bool) -> None:
-        """Upload a snapshot to the leader to restore, following redirects inside the cluster.
+        """Upload a snapshot to restore to the leader, if it still leads.
 
         Raises:
-            ServerError: The upload was refused; nothing was changed.
+            ServerError: It leads no more, or refused the upload; nothing was changed.
         """
-        self._follow(leader.node, lambda node, token: node.send_snapshot(token, file, force=force))
+        send = partial(send_to_leader, file, leader.active_since, force=force)
+        self._follow(leader.node, send)
 
     def keep_token(self) -> None:
         """Renew the token if it is due."""

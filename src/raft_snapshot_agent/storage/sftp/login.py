@@ -8,9 +8,10 @@ from pathlib import Path
 import asyncssh
 from anyio import fail_after
 
-from raft_snapshot_agent.errors import ConfigError, StorageError, reason_of
+from raft_snapshot_agent.errors import ConfigError, reason_of
 from raft_snapshot_agent.network.dial import dial
 from raft_snapshot_agent.small_file import LARGEST_BUNDLE, read_file, read_text
+from raft_snapshot_agent.storage.sftp.host_key import HostKeyGuard
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 
@@ -18,45 +19,15 @@ _KEEP_ALIVE = 15
 """Seconds between two packets to a server that sends nothing."""
 
 
-class HostKeyGuard(asyncssh.SSHClient):
-    """Checks the host key of a server that is not in `known_hosts`."""
-
-    def __init__(self, expected: str | None) -> None:
-        """Prepare for one connection.
-
-        Arguments:
-            expected: Fingerprint to accept; by default none.
-        """
-        self._expected = expected
-        self._offered = ""
-        self._kind = ""
-
-    def validate_host_public_key(
-        self,
-        _host: str,
-        _addr: str,
-        _port: int,
-        key: asyncssh.SSHKey,
-    ) -> bool:
-        self._offered, self._kind = key.get_fingerprint(), key.get_algorithm()
-        return self._offered == self._expected
-
-    def refusal(self, doing: str) -> StorageError:
-        """Return an error with the key and how to accept it."""
-        shown = f"{self._kind} {self._offered}" if self._offered else "a certificate"
-        why = "is not the one in host_key" if self._expected else "is not in the known hosts"
-        accept = f"set host_key: {self._offered}" if self._offered else "set known_hosts_file"
-        return StorageError(
-            f"{doing}: the server's host key, {shown}, {why}",
-            hint=f"if that is the fingerprint ssh-keygen -lf shows on the server, {accept}",
-        )
-
-
 async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClientConnection:
     """Connect to the server and log in.
 
+    A server with keys of several types shows one for each connection, so that a fingerprint may
+    take as many.
+
     Raises:
         ConfigError: A file with a key or with known hosts cannot be used.
+        asyncssh.HostKeyNotVerifiable: None of the server's keys is trusted.
         asyncssh.Error: The server refuses.
         OSError: There is no connection.
     """
@@ -64,24 +35,43 @@ async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClie
     known = await in_thread(partial(read_known_hosts, settings))
     password = None if settings.password is None else settings.password.resolve()
     seconds = settings.timeout.total_seconds()
+    connect = partial(
+        asyncssh.connect,
+        settings.host,
+        settings.port,
+        config=None,
+        username=settings.username,
+        password=password,
+        client_keys=None if key is None else [key],
+        agent_path=None,
+        known_hosts=known,
+        client_factory=lambda: guard,
+        login_timeout=seconds,
+        keepalive_interval=_KEEP_ALIVE,
+    )
     work = partial(dial, settings.host, settings.port, seconds)
     with fail_after(seconds):
-        connected = await in_thread(work, abandon=True)
-        connected.setblocking(False)
-        return await asyncssh.connect(
-            settings.host,
-            settings.port,
-            sock=connected,
-            config=None,
-            username=settings.username,
-            password=password,
-            client_keys=None if key is None else [key],
-            agent_path=None,
-            known_hosts=known,
-            client_factory=lambda: guard,
-            login_timeout=seconds,
-            keepalive_interval=_KEEP_ALIVE,
-        )
+        while True:
+            connected = await in_thread(work, abandon=True)
+            connected.setblocking(False)
+            is_known = _is_known(known, settings, connected.getpeername()[0])
+            wanted = () if is_known else guard.algorithms
+            try:
+                return await connect(sock=connected, server_host_key_algs=wanted)
+            except asyncssh.HostKeyNotVerifiable:
+                if not guard.may_show_another(wanted):
+                    raise
+            except asyncssh.KeyExchangeFailed:
+                if not guard.has_refused:
+                    raise
+                # The server has no key of another type.
+                raise asyncssh.HostKeyNotVerifiable("no key is trusted") from None
+
+
+def _is_known(known: asyncssh.SSHKnownHosts, settings: SftpOptions, ip: str) -> bool:
+    """Return whether the known hosts have a key of the server, whose type is asked for then."""
+    port = None if settings.port == asyncssh.DEFAULT_PORT else settings.port
+    return any(known.match(settings.host, ip, port)[:2])
 
 
 def read_key(settings: SftpOptions) -> asyncssh.SSHKey | None:

@@ -25,7 +25,8 @@ from raft_snapshot_agent.storage.limits import endless, too_many
 from raft_snapshot_agent.storage.names import folder_in_the_way
 from raft_snapshot_agent.storage.sftp.blocks import WINDOW, read_window, write_window
 from raft_snapshot_agent.storage.sftp.errors import LATER, describe_failure
-from raft_snapshot_agent.storage.sftp.login import HostKeyGuard, log_in
+from raft_snapshot_agent.storage.sftp.host_key import HostKeyGuard
+from raft_snapshot_agent.storage.sftp.login import log_in
 from raft_snapshot_agent.storage.sftp.options import SftpOptions
 from raft_snapshot_agent.threads import in_thread
 

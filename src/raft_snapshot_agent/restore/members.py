@@ -88,6 +88,7 @@ class Members:
             known.add(origin(address))
 
     def close(self) -> None:
+        """Close idle connections; the next look opens new ones."""
         self._cluster.close()
 
     async def look(self) -> tuple[MemberState, ...]:
@@ -164,5 +165,7 @@ async def follow(
             await in_thread(partial(meanwhile, states), abandon=True)
             if settled(states):
                 break
+            if not any(one.condition is Condition.ACTIVE for one in states):
+                members.close()  # a load balancer may show another node on the next connection
             await anyio.sleep(_POLL)
     return states

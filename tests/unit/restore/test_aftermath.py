@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,9 @@ class Script:
     def __init__(self, **looks: Sequence[Seen]) -> None:
         self._looks = {f"http://{name}:8200": [*told] for name, told in looks.items()}
         self.nodes: list[Any] = [FakeNode(address) for address in self._looks]
+
+    def close(self) -> None:
+        """Connect anew, which leads to the same nodes."""
 
     async def look(self) -> tuple[MemberState, ...]:
         return tuple(self._next(address, told) for address, told in self._looks.items())
@@ -118,6 +122,28 @@ async def test_standbys_alone_are_not_back_before_one_of_them_leads() -> None:
     script = Script(a=[SEALED, STANDBY], b=[SEALED, STANDBY, STANDBY, ACTIVE])
     after, _ = await followed(script, None, unsealer)
     assert conditions(after) == [STANDBY, ACTIVE]
+    assert (after.troubled, after.is_served) == ((), True)
+
+
+class Balancer(Script):
+    """One address of several nodes; each connection leads to the next of them."""
+
+    def __init__(self, *nodes: Condition) -> None:
+        super().__init__(lb=[nodes[0]])
+        self._behind = itertools.cycle(nodes)
+        self.close()
+
+    def close(self) -> None:
+        self._now = next(self._behind)
+
+    async def look(self) -> tuple[MemberState, ...]:
+        return (MemberState("http://lb:8200", self._now, applied_index=99),)
+
+
+async def test_behind_a_load_balancer_the_leader_is_found() -> None:
+    nodes: Any = Balancer(STANDBY, STANDBY, ACTIVE)
+    after = await follow_members(nodes, BACK, Seals(), None, 60, print)
+    assert conditions(after) == [ACTIVE]
     assert (after.troubled, after.is_served) == ((), True)
 
 

@@ -25,6 +25,7 @@ from raft_snapshot_agent.destination.guard import (
     History,
     admit,
     compare_and_record,
+    list_present,
     read_history,
 )
 from raft_snapshot_agent.destination.listing import Listing, listed, static
@@ -260,7 +261,8 @@ class Destination:
 
         found = await self.proofs.settled(stored, planned)
         if found.delete and not acknowledged and (why := await self._flood(stored, now)):
-            alarm = Alarm(why, stored[0].name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+            newest = next(iter(list_present(stored, now) or stored))
+            alarm = Alarm(why, newest.name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
             found = planned(stored, alarm.remedy)
             if guard and not dry_run:
                 await self.storage.put(guard, BytesSource(alarm.to_json()))

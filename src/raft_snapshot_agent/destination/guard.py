@@ -90,7 +90,7 @@ async def read_history(
     """
     now = Span(began, began, taken_at, taken_at)
     stored = listing.stored
-    present = tuple(dropwhile(lambda one: one.taken_at > taken_at + AHEAD, stored))
+    present = list_present(stored, taken_at)
     points = await _points(proofs, present, now)
     storage = proofs.storage
     alarm = restored = None
@@ -104,6 +104,11 @@ async def read_history(
     if restored is not None and not is_believed(restored, proofs.keys):
         restored, warnings = None, (*warnings, _UNSIGNED.format(names.restored))
     return History(tuple(points), alarm, restored, warnings, listing=listing)
+
+
+def list_present(stored: Sequence[Stored], now: datetime) -> tuple[Stored, ...]:
+    """List the snapshots that are not dated in the future, newest first."""
+    return tuple(dropwhile(lambda one: one.taken_at > now + AHEAD, stored))
 
 
 async def compare_and_record(

@@ -126,8 +126,8 @@ async def find_missing(destination: Destination) -> list[str]:
 
 def describe_missing(destination: Destination, name: str) -> str:
     """Describe such a snapshot, and what to do."""
-    mend = f"to copy it again: {_copy(destination, name)}; if you deleted it on purpose, delete its"
-    return f"{_GONE} ({mend} manifest too)"
+    mend = f"to store it again: {_replace(destination, name)}"
+    return f"{_GONE} ({mend}; if you deleted it on purpose, delete its manifest too)"
 
 
 async def _read_note(destination: Destination, now: datetime) -> ScrubNote:
@@ -200,7 +200,7 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
     for name in note.rotten:
         reading = found.get(name)
         why = reading.error if reading is not None and reading.error else "it was found so before"
-        mend = f"check the disk or bucket; to replace the snapshot: {_copy(destination, name)}"
+        mend = f"check the disk or bucket; to replace the snapshot: {_replace(destination, name)}"
         told.append(f"{destination.name}: {name} is corrupted: {why} ({mend})")
     return told
 
@@ -209,8 +209,11 @@ def _vanished(destination: Destination, name: str) -> str:
     return f"{destination.name}: {name} is missing: {describe_missing(destination, name)}"
 
 
-def _copy(destination: Destination, name: str) -> str:
+def _replace(destination: Destination, name: str) -> str:
+    """Return the command that replaces a snapshot; a static name is that of the newest."""
     there = quote(destination.name)
+    if destination.static_name is not None:
+        return f"raft-snapshot-agent save --storage {there}"
     return f"raft-snapshot-agent copy {quote(name)} --from OTHER_STORAGE --to {there}"
 
 

@@ -369,6 +369,19 @@ async def test_counts_are_remembered_and_forgotten_like_what_a_manifest_tells_of
         assert less.counts == ""
 
 
+async def test_an_alarm_of_added_snapshots_is_read_as_it_was_raised() -> None:
+    place = Destination("s", MemoryStorage(), retention=Retention(last=3), pace=Every(HOUR))
+    for hours in (-99, *range(40)):
+        known = {"known": write_known([])} if hours == 0 else {}
+        await hold(place, named(hours, 500 - hours), hours, 500 - hours, known)
+
+    raised = (await place.prune(NOW)).alarm
+
+    assert raised.endswith(f"raise guard.max_extra (since {named(0, 500)})"), "not the future one"
+    assert (await place.prune(NOW)).alarm == raised
+    assert str(await place.acknowledge()) == raised
+
+
 # What is signed, and somebody without the key.
 
 

@@ -72,6 +72,22 @@ async def test_each_is_read_in_turn_and_it_is_noted_when() -> None:
     assert note.looked_at == NOW + 3 * DAY
 
 
+@pytest.mark.parametrize("content", [archive(0)[:-9], None])
+async def test_a_static_name_is_stored_anew_as_none_can_be_copied_to_it(
+    content: bytes | None,
+) -> None:
+    destination = await full(1, static_name=named(0))
+    if content is None:
+        await destination.storage.delete(named(0))
+    else:
+        await replace_with(destination, 0, content)
+
+    (line,) = (await turn(destination)).rotten
+
+    assert "raft-snapshot-agent save --storage disk" in line
+    assert "raft-snapshot-agent copy" not in line
+
+
 @pytest.mark.parametrize("keys", [None, KEYS])
 @pytest.mark.parametrize("static_name", [None, named(1)])
 async def test_a_later_reading_that_finds_it_whole_ends_it(

@@ -19,7 +19,8 @@ CHECK_FIRST = "check the cluster (list, inspect, diff), and only if no data is m
 """What an operator must do before an alarm is acknowledged: retention may then delete old ones."""
 SCRUB_NAME = "raft-snapshot-scrub.json"
 """Exists in a storage whose snapshots are read back."""
-_LONGEST = 300
+_LONGEST = 600
+"""Characters that are read of a field: the longest alarm of the guard has about 400."""
 _FIRST_YEAR = 1970
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 
+from raft_snapshot_agent.broken_library import find_broken_library
 from raft_snapshot_agent.early_signals import catch_early_signals
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
-from raft_snapshot_agent.redaction import redact
+from raft_snapshot_agent.redaction import plain, redact
 from raft_snapshot_agent.standard_error import StandardError
 
 _LOCAL = 1
@@ -23,6 +24,8 @@ _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
 _DEBUG = "--debug"
 _INTERRUPTED = 130
 _STANDARD_ERROR = 2
+_UNKNOWN = 3
+"""What `check` exits with where its answer is not known, as Nagios plugins do."""
 _WITH_VALUE = ("-c", "--config", "--cluster")
 """Options with a value that may stand before the command."""
 _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
@@ -31,7 +34,9 @@ _SEED_USAGE = "Usage: vault_raft_snapshot_agent [CONFIG]"
 def main() -> None:
     """Run `raft-snapshot-agent`."""
     _hasten()
-    sys.exit(run_guarded(lambda: _command(sys.argv[1:])))
+    arguments = sys.argv[1:]
+    is_check = _find_command(arguments) == "check"
+    sys.exit(run_guarded(lambda: _command(arguments), is_check=is_check))
 
 
 def seed_main() -> None:
@@ -112,13 +117,18 @@ def _command(arguments: Sequence[str]) -> int:
 
 def _is_daemon(arguments: Sequence[str]) -> bool:
     """Return whether the command is `run` without `--once`."""
+    return _find_command(arguments) == "run" and "--once" not in arguments
+
+
+def _find_command(arguments: Sequence[str]) -> str | None:
+    """Return the name of the command, or of its group."""
     words = iter(arguments)
     for word in words:
         if word in _WITH_VALUE:
             next(words, None)
         elif not word.startswith("-"):
-            return word == "run" and "--once" not in arguments
-    return False
+            return word
+    return None
 
 
 def _daemon(arguments: Sequence[str]) -> int:
@@ -130,7 +140,13 @@ def _daemon(arguments: Sequence[str]) -> int:
     return _command(["run", "--config", *(arguments or ["/etc/vault.d/snapshot.json"])])
 
 
-def run_guarded(command: Callable[[], int]) -> int:
+def run_guarded(command: Callable[[], int], *, is_check: bool = False) -> int:
+    """Run a command; return its exit code, or that of the error that it prints.
+
+    Arguments:
+        command: Returns the exit code.
+        is_check: Whether it is `check`, which a monitoring system reads.
+    """
     try:
         code = command()
         from raft_snapshot_agent.cli.output import flush
@@ -141,16 +157,32 @@ def run_guarded(command: Callable[[], int]) -> int:
     except Exception as error:  # noqa: BLE001 - each becomes one line and a code
         if _DEBUG in sys.argv:
             sys.stderr.write(redact(traceback.format_exc()))
-        from raft_snapshot_agent.cli.output import plain
-
         message, code = _explain(error)
-        sys.stderr.write(plain(redact(message)))
+        message = plain(redact(message))
+        if is_check:
+            return _tell_unknown(message, is_shown=not isinstance(error, OSError))
+        sys.stderr.write(message)
     return code
 
 
-def _explain(error: Exception) -> tuple[str, int]:
-    from typer.exceptions import TyperException
+def _tell_unknown(message: str, *, is_shown: bool) -> int:
+    """Print why `check` cannot tell anything; return the exit code, as 1 would mean WARNING.
 
+    Arguments:
+        message: The error.
+        is_shown: Whether standard output can be written.
+    """
+    from raft_snapshot_agent.core.state.plugin_line import format_plugin_line
+
+    told = message.removeprefix("error: ").replace("\nerror: ", "; ")
+    stream = sys.stdout if is_shown and sys.stdout else sys.stderr
+    with suppress(OSError):
+        stream.write(f"{format_plugin_line('UNKNOWN', told)}\n")
+        stream.flush()
+    return _UNKNOWN
+
+
+def _explain(error: Exception) -> tuple[str, int]:
     match error:
         case AgentError():
             return "".join(f"error: {line}\n" for line in error.lines), error.exit_code
@@ -158,9 +190,11 @@ def _explain(error: Exception) -> tuple[str, int]:
             return "", _LOCAL  # the reader closed the pipe, which is no error
         case _ if limit := find_limit(error):
             return f"error: {limit.message} ({limit.hint})\n", _LOCAL
+        case _ if broken := find_broken_library(error):
+            return f"error: {broken}\n", broken.exit_code
         case OSError(errno=errno.ENOSPC):
             return f"error: cannot write to standard output: {error.strerror}\n", _LOCAL
-        case TyperException():
+        case _ if _is_usage_error(error):
             says = str(getattr(error, "format_message", error.__str__)())
             says = says.replace("Value error, ", "").rstrip(".\n")
             return says + "\n" if "\n" in says else f"error: {says} (see --help)\n", _LOCAL
@@ -171,6 +205,12 @@ def _explain(error: Exception) -> tuple[str, int]:
                 f"error: {describe_defect(error)} (a bug: --debug shows more; please report it)\n",
                 _LOCAL,
             )
+
+
+def _is_usage_error(error: Exception) -> bool:
+    # Not imported here: Typer itself may be what cannot be loaded.
+    typer = sys.modules.get("typer.exceptions")
+    return typer is not None and isinstance(error, typer.TyperException)
 
 
 if __name__ == "__main__":

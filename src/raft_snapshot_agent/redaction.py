@@ -161,3 +161,10 @@ def _in_base64(raw: bytes) -> Iterator[str]:
         if len(middle) >= _SHORTEST:
             yield middle
             yield middle.replace("+", "-").replace("/", "_")
+
+
+def plain(text: str) -> str:
+    """Replace control characters except line breaks."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)

@@ -15,6 +15,7 @@ from typing import Any, Generic, TextIO, TypeVar
 
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.core.ages import format_age
+from raft_snapshot_agent.redaction import plain
 
 _T = TypeVar("_T")
 
@@ -205,13 +206,6 @@ def one_line(text: str) -> str:
     """Return untrusted text, such as a name or an answer, as one short line."""
     line = plain(text[:_LONGEST]).replace("\n", " ")
     return line if len(text) <= _LONGEST else f"{line}..."
-
-
-def plain(text: str) -> str:
-    """Replace control characters except line breaks."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
 def age(then: datetime, now: datetime) -> str:

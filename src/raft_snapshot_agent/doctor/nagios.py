@@ -7,9 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from raft_snapshot_agent.core.state.holding import CheckState
+from raft_snapshot_agent.core.state.plugin_line import format_plugin_line
 from raft_snapshot_agent.core.state.verdict import Verdict, overall, rank
 
-_TITLE = "RAFT SNAPSHOTS"
 _LONGEST = 300
 """Maximum characters per storage, as the line must be short."""
 
@@ -22,12 +22,12 @@ def line(results: Sequence[Verdict]) -> str:
     ranked = sorted(results, key=lambda one: rank(one.state))
     told = "; ".join(f"{one.label}: {_short(one.message)}" for one in ranked)
     measured = " ".join(_format_perfdata(one) for one in results if one.age is not None)
-    return _plugin_line(overall(results), told) + (f" | {measured}" if measured else "")
+    return format_plugin_line(overall(results).name, told) + (f" | {measured}" if measured else "")
 
 
 def unknown_line(why: str) -> str:
     """Return the line for the state UNKNOWN."""
-    return _plugin_line(CheckState.UNKNOWN, why)
+    return format_plugin_line(CheckState.UNKNOWN.name, why)
 
 
 def document(results: Sequence[Verdict]) -> dict[str, Any]:
@@ -45,18 +45,8 @@ def unknown_document(why: str) -> dict[str, Any]:
     return {"status": CheckState.UNKNOWN.name, "exit_code": 3, "message": why, "storages": []}
 
 
-def _plugin_line(state: CheckState, told: str) -> str:
-    return f"{_TITLE} {state.name} - {_plain(told)}"
-
-
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _plain(text: str) -> str:
-    """Replace characters with a meaning in the plugin's output."""
-    printable = "".join(one if one.isprintable() else " " for one in text)
-    return " ".join(printable.replace("|", "/").split())
 
 
 def _format_perfdata(result: Verdict) -> str:

@@ -1,10 +1,13 @@
-"""What an exception means: an error of the agent, a limit of the host, or a defect of the agent."""
+"""What an exception means: an error of the agent, a limit of the host, a broken installation or a
+defect of the agent.
+"""
 
 from __future__ import annotations
 
 import traceback
 from pathlib import Path
 
+from raft_snapshot_agent.broken_library import find_broken_library
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.observe.debug_log import log_defect
@@ -21,6 +24,8 @@ def as_failure(error: Exception) -> AgentError:
     if isinstance(error, ExceptionGroup):
         return as_failure(error.exceptions[0])
     log_defect(error)
+    if broken := find_broken_library(error):
+        return broken
     return AgentError(describe_defect(error), hint="this is a bug of the agent: please report it")
 
 

@@ -7,16 +7,23 @@ import socket
 from urllib.parse import urlsplit
 
 from raft_snapshot_agent.errors import ServerError
-from raft_snapshot_agent.network.own_address import can_bind
+from raft_snapshot_agent.network.own_address import can_bind, has_route
 
 _Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_local(address: str) -> bool:
-    """Return whether a server is on this host, by its address: loopback, own IP or unix socket."""
+    """Return whether a server is on this host, by its address: loopback, own IP or unix socket.
+
+    A name of several hosts is not: any of them may answer. An address without a route is no other
+    host's, because nobody answers there: a host's name may have addresses of a family that is off,
+    and link-local ones.
+    """
     if address.startswith("unix:"):
         return True
-    return any(_is_here(ip) or ip.is_unspecified for ip in _resolve(_host(address)))
+    ips = _resolve(_host(address))
+    here = {ip for ip in ips if _is_here(ip) or ip.is_unspecified}
+    return bool(here) and not any(map(has_route, ips - here))
 
 
 def is_own(address: str) -> bool:

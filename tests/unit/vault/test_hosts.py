@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from raft_snapshot_agent.vault import hosts
 from raft_snapshot_agent.vault.hosts import doubt_own_host, is_local, is_own
 
 _LOOKUP = socket.getaddrinfo
@@ -105,7 +106,45 @@ def test_a_name_of_several_hosts_is_own_where_one_of_them_is_this(
     assert not is_own("https://vault")
     names["vault"] = ("203.0.113.7", "2001:db8::1", own_address())
     assert is_own("https://vault")
-    assert is_local("https://vault")
+
+
+@pytest.mark.parametrize("other", ["203.0.113.7", "2001:db8::1", "::ffff:203.0.113.7"])
+def test_a_name_of_several_hosts_is_not_local(
+    names: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.setattr(hosts, "has_route", lambda _: True)
+    for addresses in ((other,), (own_address(), other), (other, own_address())):
+        names["vault"] = addresses
+        assert not is_local("https://vault")
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [
+        ("127.0.0.1", "::1"),
+        ("127.0.1.1", own_address()),
+        (own_address(), "::1"),
+        ("::1", f"::ffff:{own_address()}"),
+    ],
+)
+def test_a_name_with_several_addresses_of_this_host_is_local(
+    names: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(hosts, "has_route", lambda _: True)
+    names["vault-0"] = addresses
+    assert is_local("https://vault-0")
+
+
+@pytest.mark.parametrize("useless", ["fe80::1", "2001:db8::1"])
+def test_an_address_without_a_route_makes_no_name_another_hosts(
+    names: dict[str, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch, useless: str
+) -> None:
+    if useless.startswith("2001"):
+        monkeypatch.setattr(hosts, "has_route", lambda _: False)
+    names["vault-0"] = (own_address(), useless)
+    assert is_local("https://vault-0")
+    names["vault-0"] = (useless,)
+    assert not is_local("https://vault-0")
 
 
 @pytest.mark.parametrize(

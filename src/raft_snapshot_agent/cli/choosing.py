@@ -9,20 +9,30 @@ from pathlib import Path
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.config.loaded import Loaded
+from raft_snapshot_agent.config.model import naming_of
 from raft_snapshot_agent.core.snapshots import naming
 from raft_snapshot_agent.destination.destination import Destination
-from raft_snapshot_agent.errors import ConfigError, NoConfiguration, NotThereYet, StorageError
+from raft_snapshot_agent.errors import (
+    AgentError,
+    ConfigError,
+    NoConfiguration,
+    NotThereYet,
+    StorageError,
+)
 from raft_snapshot_agent.restore.choice import InFile, Missed, Named, Newest, Wanted, choose
 from raft_snapshot_agent.restore.reader import SnapshotReader
 from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.small_file import is_regular
 
 
-def parse_wanted(text: str | None, at: str | None = None, *, stored: bool = False) -> Wanted:
+def parse_wanted(
+    text: str | None, load: Callable[[], Loaded], at: str | None = None, *, stored: bool = False
+) -> Wanted:
     """Return which snapshot the arguments of a command mean (docs/decisions/0079).
 
     Arguments:
         text: A name, a file, or `-` for standard input; `None`: the newest.
+        load: Loads the configuration, which says how snapshots are named. A file needs none.
         at: The time at which it was the newest.
         stored: Whether a stored snapshot is meant, though a file here may have its name.
 
@@ -37,11 +47,23 @@ def parse_wanted(text: str | None, at: str | None = None, *, stored: bool = Fals
         return InFile(Path(text))
     if stored or not is_regular(Path(text)):
         return Named(text)
-    if naming.parse(text) is not None:
+    if _may_be_stored(text, load):
         output.warn(
             f"{text} is read from the file in this folder; --storage reads the stored snapshot"
         )
     return InFile(Path(text))
+
+
+def _may_be_stored(name: str, load: Callable[[], Loaded]) -> bool:
+    """Return whether a name has the form of a stored snapshot's, as far as is configured."""
+    if naming.parse(name) is not None:
+        return True
+    try:
+        config = load().config
+    except AgentError:  # without a configuration nothing stored is meant
+        return False
+    is_static = any(storage.static_name == name for storage in config.storages)
+    return is_static or naming.parse(name, naming_of(config)) is not None
 
 
 def parse_time(text: str) -> datetime:

@@ -31,7 +31,7 @@ def inspect(
     prefix: str = "",
 ) -> int:
     """Verify a snapshot and show what it contains; return the exit code."""
-    which = parse_wanted(wanted, stored=storage is not None)
+    which = parse_wanted(wanted, load, stored=storage is not None)
     destinations = open_storages(load, storage, which)
     by_prefix = depth if depth is not None else prefix.count("/") + 1 if prefix else 0
 
@@ -63,7 +63,7 @@ def diff(
     """Verify two snapshots and show how they differ; return the exit code."""
     if wanted == ("-", "-"):
         raise ConfigError("standard input holds one snapshot, not two", hint="name another")
-    which = [parse_wanted(name, stored=storage is not None) for name in wanted]
+    which = [parse_wanted(name, load, stored=storage is not None) for name in wanted]
     destinations = open_storages(load, storage, *which)
 
     async def work() -> Difference:

@@ -42,7 +42,7 @@ def drill(load: Callable[[], Loaded], wish: DrillWish, layout: Format) -> int:
     Raises:
         DrillFailed: The drill failed.
     """
-    wanted = parse_wanted(wish.snapshot, stored=wish.storage is not None)
+    wanted = parse_wanted(wish.snapshot, load, stored=wish.storage is not None)
     loaded = _load_cluster(load, wanted)
     config = loaded.config
     settings = config.drill

@@ -43,7 +43,7 @@ def fetch(
         if into_folder
         else prepare_snapshot_file(target, overwrite=overwrite)
     )
-    which = parse_wanted(wanted, stored=True)
+    which = parse_wanted(wanted, load, stored=True)
     destinations = open_storages(load, only, which)
 
     async def work() -> None:
@@ -67,7 +67,7 @@ def fetch_to_stdout(load: Callable[[], Loaded], wanted: str | None, only: str | 
     """Write a stored snapshot to standard output after its verification; return the exit code."""
     pipe = PipeStorage(binary_output("fetch -o -"))
     loaded = cache(load)
-    which = parse_wanted(wanted, stored=True)
+    which = parse_wanted(wanted, load, stored=True)
     destinations = open_storages(loaded, only, which)
     folder = spool_folder(loaded().config if destinations else Config(), os.environ)
 

@@ -147,7 +147,8 @@ def recover(loaded: Loaded, chosen: Source, wish: RecoverWish, layout: Format) -
 
 
 def _plan_choice(loaded: Loaded, chosen: Source, *, is_asked: bool = True) -> _Choose:
-    wanted = parse_wanted(chosen.snapshot, chosen.at, stored=chosen.storage is not None)
+    stored = chosen.storage is not None
+    wanted = parse_wanted(chosen.snapshot, lambda: loaded, chosen.at, stored=stored)
     destinations = open_storages(lambda: loaded, chosen.storage, wanted)
     return partial(choose_reader, destinations, wanted, is_asked=is_asked)
 

@@ -163,8 +163,9 @@ class _Restoring:
 
     async def _choose(self) -> SnapshotReader:
         wish = self.wish
-        wanted = parse_wanted(wish.snapshot, wish.at, stored=wish.storage is not None)
-        destinations = open_storages(lambda: self.loaded, wish.storage, wanted)
+        loaded, stored = self.loaded, wish.storage is not None
+        wanted = parse_wanted(wish.snapshot, lambda: loaded, wish.at, stored=stored)
+        destinations = open_storages(lambda: loaded, wish.storage, wanted)
         return await choose_reader(destinations, wanted, is_asked=not wish.yes)
 
     async def _take_safety(self, cluster: Cluster, target: Target) -> SafetySnapshot:

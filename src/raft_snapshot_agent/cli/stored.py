@@ -159,7 +159,7 @@ def verify(
     only: str | None = None,
 ) -> int:
     """Read snapshots completely and print whether they are intact; return the exit code."""
-    which = parse_wanted(wanted, stored=only is not None)
+    which = parse_wanted(wanted, load, stored=only is not None)
     destinations = open_storages(load, only, which)
     rows: list[dict[str, str]] = []
     codes: list[int] = []

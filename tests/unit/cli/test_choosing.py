@@ -12,7 +12,9 @@ from tests.adversary.history import archive_of
 from tests.cluster.command import call
 
 from raft_snapshot_agent.cli.choosing import parse_wanted
+from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.errors import NoConfiguration
 from raft_snapshot_agent.restore.choice import InFile, Named, Newest, Wanted
 
 TAKEN = datetime.now(UTC) - timedelta(hours=1)
@@ -102,6 +104,10 @@ def test_a_broken_copy_is_told_and_another_is_read(file: Path) -> None:
 ALIKE = "raft-snapshot-20261123T153000Z-i4711-0a1b2c.snap"
 
 
+def load_nothing() -> Loaded:
+    raise NoConfiguration("no configuration")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a broken file that has the name of a stored snapshot."""
@@ -130,19 +136,37 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 @pytest.mark.usefixtures("here")
 def test_an_argument_means_one_thing(text: str | None, stored: bool, wanted: Wanted) -> None:
-    assert parse_wanted(text, stored=stored) == wanted
+    assert parse_wanted(text, load_nothing, stored=stored) == wanted
 
 
 @pytest.mark.usefixtures("here")
 def test_a_file_with_the_name_of_a_stored_snapshot_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    parse_wanted("vault.snap")
+    parse_wanted("vault.snap", load_nothing)
     assert not capsys.readouterr().err
 
-    parse_wanted(ALIKE)
+    parse_wanted(ALIKE, load_nothing)
     told = f"warning: {ALIKE} is read from the file in this folder; --storage reads the stored"
     assert capsys.readouterr().err.startswith(told)
+
+
+@pytest.mark.parametrize("name", ["vault-20261123-1530.bak", "latest.snap", "other.snap"])
+@pytest.mark.parametrize("command", ["verify {}", "inspect {}"])
+def test_a_file_with_a_name_that_is_configured_is_told(
+    command: str, name: str, file: Path, here: Path
+) -> None:
+    document = json.loads(file.read_text())
+    document["name_layout"] = {"prefix": "vault-", "timestamp": "20060102-1504", "suffix": ".bak"}
+    document["storages"][2]["static_name"] = "latest.snap"
+    file.write_text(json.dumps(document))
+    (here / name).write_bytes(WHOLE)
+
+    ended = call(*command.replace("{}", name).split(), "-c", file, cwd=here)
+
+    assert ended.code == 0, ended.talk
+    told = f"warning: {name} is read from the file in this folder; --storage reads the stored"
+    assert (told in ended.talk) == (name != "other.snap")
 
 
 def test_a_file_that_cannot_be_looked_at_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,7 +175,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_there(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(os, "stat", refuse)
 
-    assert parse_wanted("vault.snap") == Named("vault.snap")
+    assert parse_wanted("vault.snap", load_nothing) == Named("vault.snap")
 
 
 @pytest.mark.parametrize(

@@ -219,7 +219,7 @@ def _variable(name: str) -> str:
 
 def _credential(name: str) -> Path:
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if folder is None:
+    if not folder:
         raise ConfigError(
             "credential:// is used, but $CREDENTIALS_DIRECTORY is not set",
             hint="add LoadCredential= to the systemd unit",

@@ -72,8 +72,15 @@ def test_a_credential_lies_in_systemds_folder(
     assert Secret("credential://role").resolve() == "hunter2"
 
 
-def test_a_credential_needs_systemds_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("folder", [None, ""])
+def test_a_credential_needs_systemds_folder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str | None
+) -> None:
+    (tmp_path / "role").write_text("hunter2")
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    if folder is not None:
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", folder)
 
     with pytest.raises(
         ConfigError, match=r"CREDENTIALS_DIRECTORY is not set \(add LoadCredential="

@@ -31,7 +31,7 @@ def exposures(
         origin: Returns the path in the file of a key.
         environ: Says whether this is a pod.
     """
-    if "KUBERNETES_SERVICE_HOST" in environ:
+    if environ.get("KUBERNETES_SERVICE_HOST"):
         return
     if document.author == ANYBODY:
         yield f"{document.name}: every user of this host can change it (chmod o-w {document.name})"

@@ -178,6 +178,10 @@ def test_without_a_login_the_environments_token_is_used(seed: Callable[..., Load
             {"vault_auth_method": "k8s", "k8s_auth_role": "r"},
             ":1:27: vault_auth_method: cannot read the secret in /var/run/secrets/",
         ),
+        (
+            {"vault_auth_method": "k8s", "k8s_auth_role": "r", "role_id": "left over"},
+            ":1:27: vault_auth_method: cannot read the secret in /var/run/secrets/",
+        ),
     ],
 )
 def test_a_login_that_is_missing_is_told_at_a_key_of_the_file(

@@ -38,6 +38,17 @@ def s3(loaded: Loaded) -> S3Settings:
             {"AWS_SECRET_ACCESS_KEY": "b", "SECRET_ACCESS_KEY": "c", "AWS_SESSION_TOKEN": "d"},
             ("[hidden]", "env://AWS_SECRET_ACCESS_KEY", None),
         ),
+        ({}, {"SECRET_ACCESS_KEY": "b"}, (None, None, None)),
+        (
+            {},
+            {"AWS_ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "b", "AWS_SECRET_ACCESS_KEY": ""},
+            ("env://AWS_ACCESS_KEY_ID", "env://SECRET_ACCESS_KEY", None),
+        ),
+        (
+            {"access_key_id": "x"},
+            {"SECRET_ACCESS_KEY": "c", "AWS_SECRET_ACCESS_KEY": ""},
+            ("[hidden]", "env://SECRET_ACCESS_KEY", None),
+        ),
         ({"access_key_id": "x"}, {"SECRET_ACCESS_KEY": "c"}, ("[hidden]", "env://SECRET_ACCESS_KEY", None)),
         ({"access_key_id": "x", "secret_access_key": "y"}, {"SECRET_ACCESS_KEY": "c"}, ("[hidden]", "[hidden]", None)),
     ],
@@ -72,6 +83,7 @@ def test_an_endpoint_needs_no_scheme(
 @pytest.mark.parametrize("name", ["AWS_REGION", "AWS_DEFAULT_REGION"])
 def test_the_region_may_come_from_the_environment(seed: Callable[..., Loaded], name: str) -> None:
     assert s3(seed({name: "eu-west-1"}, aws_storage=S3)).region is None
+    assert s3(seed({name: ""}, aws_storage=S3)).region == "us-east-1"
     assert s3(seed({name: "eu-west-1"}, aws_storage={**S3, "s3_region": "x"})).region == "x"
 
 

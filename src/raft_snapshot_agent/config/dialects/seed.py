@@ -172,6 +172,7 @@ def _login(draft: _Draft) -> None:
     auth = ("vault", "auth")
     draft.origins[auth] = (draft.first("role_id", "vault_auth_method")[1],)
     if draft.said.get("vault_auth_method") in ("k8s", "kubernetes"):
+        draft.origins[auth] = ("vault_auth_method",)  # a role_id beside it is not used
         draft.put((*auth, "method"), "kubernetes", "vault_auth_method")
         for ours, what in (("role", "role"), ("mount", "path")):
             value, key = draft.first(f"k8s_auth_{what}", f"vault_auth_{what}")
@@ -195,7 +196,7 @@ def _aws(draft: _Draft, environ: Mapping[str, str]) -> None:
         return
     number = draft.storage("aws_storage", "s3")
     endpoint, name = _with_scheme(said.get("s3_endpoint")), said.get("s3_static_snapshot_name")
-    has_region = "AWS_REGION" in environ or "AWS_DEFAULT_REGION" in environ
+    has_region = bool(environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION"))
     for ours, key, value in (
         ("bucket", "s3_bucket", said["s3_bucket"]),
         ("prefix", "s3_key_prefix", said.get("s3_key_prefix", _PREFIX)),
@@ -226,14 +227,12 @@ def _credentials(
     Without any, the storage searches more sources: sessions, roles, instances. It does not know
     SECRET_ACCESS_KEY, however, which the original's README recommends.
     """
-    standard = "AWS_SECRET_ACCESS_KEY" in environ
+    standard, own = "AWS_SECRET_ACCESS_KEY", "SECRET_ACCESS_KEY"
+    secret = own if environ.get(own) and not environ.get(standard) else standard
     here = said.keys() & {"access_key_id", "secret_access_key"}
-    if not here and (standard or "SECRET_ACCESS_KEY" not in environ):
+    if not here and (secret == standard or not environ.get("AWS_ACCESS_KEY_ID")):
         return []
-    names = {
-        "access_key_id": "AWS_ACCESS_KEY_ID",
-        "secret_access_key": "AWS_SECRET_ACCESS_KEY" if standard else "SECRET_ACCESS_KEY",
-    }
+    names = {"access_key_id": "AWS_ACCESS_KEY_ID", "secret_access_key": secret}
     if not here:
         names["session_token"] = "AWS_SESSION_TOKEN"  # noqa: S105 - a variable's name
     return [

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -15,7 +13,7 @@ from raft_snapshot_agent.errors import ConfigError, LoginRefused, StorageError
 from raft_snapshot_agent.network.clear_text import refuse_plain_http
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.storage.http.http import Http, refusal, told_by
-from raft_snapshot_agent.storage.objectstore.connection import server_url
+from raft_snapshot_agent.storage.objectstore.connection import environment, server_url
 from raft_snapshot_agent.storage.swift.options import SwiftOptions
 
 if TYPE_CHECKING:
@@ -50,7 +48,7 @@ def check_login(settings: SwiftOptions) -> None:
     Raises:
         ConfigError: They have not.
     """
-    given = _Given(settings, os.environ)
+    given = _Given(settings)
     if given.optional("storage_url") and given.optional("auth_token"):
         return
     if _is_own(given.required("auth_url")):
@@ -67,7 +65,7 @@ def locate_account(settings: SwiftOptions) -> tuple[str, tuple[str, ...]]:
         The account's URL, or the one of the login; and what tells which account of that it is.
         The project of an application credential is only known to Keystone.
     """
-    given = _Given(settings, os.environ)
+    given = _Given(settings)
     if url := given.optional("storage_url"):
         return url, ()
     auth_url = given.required("auth_url")
@@ -95,7 +93,7 @@ class SwiftLogin:
         """
         with self._lock:
             if self._access is None or time.monotonic() > self._until:
-                self._access = self._entered(_Given(self._settings, os.environ))
+                self._access = self._entered(_Given(self._settings))
                 self._until = time.monotonic() + _FRESH
             return self._access
 
@@ -151,11 +149,10 @@ class _Given:
     What stands for a whole login is not taken from there if the settings have a login of their own.
     """
 
-    def __init__(self, settings: SwiftOptions, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: SwiftOptions) -> None:
         self._settings = settings
         has_login = any(getattr(settings, key) is not None for key in _LOGIN)
         self._kept_out = _INSTEAD_OF_LOGIN if has_login else frozenset()
-        self._environ = environ
 
     def optional(self, key: str) -> str | None:
         value = getattr(self._settings, key)
@@ -163,7 +160,7 @@ class _Given:
             return value.resolve()
         if value or key in self._kept_out:
             return value or None
-        return self._environ.get(f"OS_{key.upper()}") or None
+        return environment(f"OS_{key.upper()}")
 
     def required(self, key: str) -> str:
         if value := self.optional(key):

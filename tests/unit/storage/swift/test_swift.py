@@ -31,6 +31,7 @@ from raft_snapshot_agent.errors import (
     StorageFull,
     StorageUnavailable,
 )
+from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.storage.base import BytesSource, Storage
 from raft_snapshot_agent.storage.leftovers import Leftovers
 
@@ -350,6 +351,13 @@ def test_a_token_of_the_environment_completes_no_other_login(
     SETTINGS.validate_python(container).check()
     with pytest.raises(ConfigError, match="is set"):
         SETTINGS.validate_python({**container, **given}).check()
+
+
+def test_secrets_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_PASSWORD", "hunter2-of-the-shell\n")
+    login = {"auth_url": "https://h/auth/v1.0", "username": "a:u"}
+    SETTINGS.validate_python({"type": "swift", "container": "c", **login}).check()
+    assert "hunter2" not in redact("refused: hunter2-of-the-shell")
 
 
 def test_an_application_of_the_environment_is_no_login_of_a_user(

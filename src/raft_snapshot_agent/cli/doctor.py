@@ -14,8 +14,8 @@ from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.doctor import CHECKS, PROBE, examine, worst_first
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, Status
 from raft_snapshot_agent.service import assembly
+from raft_snapshot_agent.vault.environment import environment_token_file
 from raft_snapshot_agent.vault.leader import Cluster
-from raft_snapshot_agent.vault.settings import environment_token_file
 
 
 def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:

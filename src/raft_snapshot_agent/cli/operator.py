@@ -8,7 +8,7 @@ from dataclasses import replace
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.vault.auth.token import TokenAuth
-from raft_snapshot_agent.vault.settings import environment_token_file
+from raft_snapshot_agent.vault.environment import environment_token_file
 
 
 def by_hand(loaded: Loaded, environ: Mapping[str, str]) -> Loaded:

@@ -6,8 +6,9 @@ import os
 
 from raft_snapshot_agent.restore.recovery import Live
 from raft_snapshot_agent.vault.auth.token import TokenAuth
+from raft_snapshot_agent.vault.environment import environment_token
 from raft_snapshot_agent.vault.leader import Cluster
-from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+from raft_snapshot_agent.vault.settings import VaultSettings
 
 
 def find_live(cluster: Cluster, login: str) -> Live:

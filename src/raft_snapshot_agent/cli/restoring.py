@@ -43,8 +43,9 @@ from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.spool import Spool
 from raft_snapshot_agent.vault.auth.token import TokenAuth
+from raft_snapshot_agent.vault.environment import environment_token
 from raft_snapshot_agent.vault.leader import Cluster, Leader
-from raft_snapshot_agent.vault.settings import VaultSettings, environment_token
+from raft_snapshot_agent.vault.settings import VaultSettings
 from raft_snapshot_agent.vault.visit import visit_cluster
 
 _TIDY_WITHIN = 30.0

@@ -16,12 +16,8 @@ from raft_snapshot_agent.config.rules import cautions
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.redaction import redact
-from raft_snapshot_agent.vault.settings import (
-    TlsSettings,
-    VaultSettings,
-    find_address_variable,
-    find_tls_variable,
-)
+from raft_snapshot_agent.vault.environment import find_address_variable, find_tls_variable
+from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
 
 if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document

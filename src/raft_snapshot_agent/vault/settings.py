@@ -5,36 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import ByteSize, Field, ValidationError, field_validator, model_validator
+from pydantic import ByteSize, Field, field_validator, model_validator
 
-from raft_snapshot_agent.core.duration import parse_duration
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.fields import Duration, Settings, Speed, Timeout
-from raft_snapshot_agent.network.address import ProxyAddress, ProxyUrl, is_host
+from raft_snapshot_agent.network.address import ProxyUrl, is_host
 from raft_snapshot_agent.redaction import show_address
-from raft_snapshot_agent.small_file import is_regular
 from raft_snapshot_agent.vault.auth import AnyAuth
-from raft_snapshot_agent.vault.auth.token import TokenAuth
+from raft_snapshot_agent.vault.environment import (
+    explain_variable,
+    read_tls_variables,
+    read_variables,
+)
 
 DEFAULT_ADDRESS = "https://127.0.0.1:8200"
-_VARIABLES = {
-    "address": ("AGENT_ADDR", "ADDR"),
-    "token": ("TOKEN",),
-    "timeout": ("CLIENT_TIMEOUT",),
-}
-"""The variables of a key, without `BAO_` or `VAULT_`."""
-_TLS_VARIABLES = {
-    "ca_file": "CACERT",
-    "ca_path": "CAPATH",
-    "client_cert": "CLIENT_CERT",
-    "client_key": "CLIENT_KEY",
-    "server_name": "TLS_SERVER_NAME",
-}
-_TRUE = {"1", "t", "T", "TRUE", "true", "True"}
-_FALSE = {"0", "f", "F", "FALSE", "false", "False", ""}
 
 
 class TlsSettings(Settings):
@@ -95,6 +82,14 @@ class VaultSettings(Settings):
     def _one(cls, address: str | None) -> str | None:
         return None if address is None else checked_address(address)
 
+    @field_validator("namespace")
+    @classmethod
+    def _in_header(cls, namespace: str | None) -> str | None:
+        path = (namespace or "").strip()
+        if not path.isprintable():
+            raise ValueError("must be the path of a namespace: text of one line, such as team/a")
+        return path or None
+
     @field_validator("nodes")
     @classmethod
     def _each(cls, nodes: tuple[str, ...]) -> tuple[str, ...]:
@@ -120,54 +115,25 @@ class VaultSettings(Settings):
         """Fill settings missing in the file from `BAO_*`, then from `VAULT_*`.
 
         A `BAO_X` that is set but empty still overrides `VAULT_X`, as in OpenBao's client.
+        Variables of settings that the file has are not read.
 
         Raises:
             ConfigError: A variable has an invalid value.
         """
-        given = self.model_fields_set
+        given = self.model_fields_set | ({"address"} if self.nodes else set())
         try:
-            found = {k: v for k, v in _from_environment(environment).items() if k not in given}
-            tls = {**_tls_from_environment(environment), **self.tls.model_dump(exclude_unset=True)}
-            if "nodes" in given:
-                found.pop("address", None)
+            found = read_variables(environment, given)
+            given_tls = self.tls.model_dump(exclude_unset=True)
+            tls = {**read_tls_variables(environment, given_tls), **given_tls}
             merged = {**self.model_dump(exclude_unset=True), **found, "tls": tls}
             # Not converted to text, because secrets hide their values in text.
             secret = {key: getattr(self, key) or found.get(key) for key in ("auth", "proxy")}
             return type(self).model_validate({**merged, **secret})
         except ValueError as error:
-            why = _first_line(error, environment)
+            why = explain_variable(error, environment)
             raise ConfigError(
                 f"the environment (BAO_* or VAULT_*) cannot be used: {why}"
             ) from error
-
-
-def environment_token(environment: Mapping[str, str]) -> str | None:
-    """Return the token in `BAO_TOKEN` or `VAULT_TOKEN`; blanks are none."""
-    return (_variable(environment, "TOKEN") or "").strip() or None
-
-
-def find_tls_variable(key: str, environment: Mapping[str, str]) -> str:
-    """Return the variable that sets a key of `tls` where the file does not; empty if none does."""
-    name = _TLS_VARIABLES.get(key, "")
-    return _called(environment, name) if name and _variable(environment, name) else ""
-
-
-def find_address_variable(environment: Mapping[str, str]) -> str:
-    """Return the variable that sets the address where the file does not; empty if none does."""
-    names = (name for name in _VARIABLES["address"] if _variable(environment, name))
-    return next((_called(environment, name) for name in names), "")
-
-
-def environment_token_file(environment: Mapping[str, str]) -> Path | None:
-    """Return the file in `BAO_TOKEN_PATH`, else the one that `bao login` writes, if it exists.
-
-    Only for commands run by an operator; a daemon must not use the token of a person.
-    """
-    named = _variable(environment, "TOKEN_PATH")
-    if named is not None:
-        return Path(named).absolute()
-    usual = Path(environment.get("HOME") or "/", ".vault-token")
-    return usual if is_regular(usual) else None
 
 
 def checked_address(address: str) -> str:
@@ -208,83 +174,3 @@ def checked_address(address: str) -> str:
     if parts.query or parts.fragment:
         raise ValueError(f"{shown!r} is not an address: it ends before ? and #")
     return address.rstrip("/")
-
-
-def _first_line(error: ValueError, environment: Mapping[str, str]) -> str:
-    if not isinstance(error, ValidationError):
-        return str(error)
-    fault = error.errors()[0]
-    said = fault["msg"].removeprefix("Value error, ")
-    key = str(fault["loc"][-1]) if fault["loc"] else ""
-    names = (_TLS_VARIABLES[key],) if key in _TLS_VARIABLES else _VARIABLES.get(key, ())
-    return f"{_called(environment, *names)}: {said}" if names else said
-
-
-def _called(environment: Mapping[str, str], *names: str) -> str:
-    """Return the variable that is set, as it is called there."""
-    called = [f"{front}_{name}" for name in names for front in ("BAO", "VAULT")]
-    return next((name for name in called if environment.get(name)), called[-1])
-
-
-def _variable(environment: Mapping[str, str], name: str) -> str | None:
-    value = environment.get(f"BAO_{name}")
-    if value is None:
-        value = environment.get(f"VAULT_{name}")
-    return value or None
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    def variable(name: str) -> str | None:
-        return _variable(environment, name)
-
-    token = environment_token(environment)
-    values = {
-        "address": variable("AGENT_ADDR") or variable("ADDR"),
-        "namespace": variable("NAMESPACE"),
-        "auth": token and TokenAuth(method="token", token=token),
-        "timeout": _seconds(environment),
-        "proxy": _proxy(environment),
-    }
-    return {key: value for key, value in values.items() if value is not None}
-
-
-def _proxy(environment: Mapping[str, str]) -> ProxyAddress | None:
-    """Return the proxy that the variables set for Vault or OpenBao only.
-
-    Source: `Config.ReadEnvironment` of OpenBao's Go client, and of Vault's.
-    """
-    for name in ("PROXY_ADDR", "HTTP_PROXY"):
-        if value := _variable(environment, name):
-            source = f"BAO_{name}" if f"BAO_{name}" in environment else f"VAULT_{name}"
-            return _check_proxy(ProxyAddress(value, source), source)
-    return None
-
-
-def _check_proxy(address: ProxyAddress, source: str) -> ProxyAddress:
-    try:
-        address.check()
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
-    return address
-
-
-def _seconds(environment: Mapping[str, str]) -> timedelta | None:
-    timeout, name = _variable(environment, "CLIENT_TIMEOUT"), _called(environment, "CLIENT_TIMEOUT")
-    if timeout is None:
-        return None
-    try:
-        return parse_duration(f"{timeout}s" if timeout.isdecimal() else timeout)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-
-
-def _tls_from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
-    skip = _variable(environment, "SKIP_VERIFY") or ""
-    if skip not in _TRUE | _FALSE:
-        name = _called(environment, "SKIP_VERIFY")
-        raise ValueError(f"{name} is {skip!r}, not true or false")
-    values = {
-        **{key: _variable(environment, name) for key, name in _TLS_VARIABLES.items()},
-        "skip_verify": True if skip in _TRUE else None,
-    }
-    return {key: value for key, value in values.items() if value is not None}

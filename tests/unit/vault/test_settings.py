@@ -10,12 +10,8 @@ from pydantic import ValidationError
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.vault.auth.approle import AppRoleAuth
 from raft_snapshot_agent.vault.auth.token import TokenAuth
-from raft_snapshot_agent.vault.settings import (
-    TlsSettings,
-    VaultSettings,
-    checked_address,
-    environment_token,
-)
+from raft_snapshot_agent.vault.environment import environment_token
+from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings, checked_address
 
 TOKEN = "hvs.CAESIJ1pOMGtQgbwLhRmCXKV8tdTnNoKhm0K"
 APPROLE = {"method": "approle", "role_id": "r", "secret_id": "env://SECRET_ID"}
@@ -206,6 +202,45 @@ def test_the_file_goes_before_the_environment_field_by_field() -> None:
     assert found.tls == TlsSettings(
         ca_file=Path("/file.pem"), server_name="env.internal", skip_verify=False
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [
+        ("SKIP_VERIFY=maybe", {"tls": {"skip_verify": False}}),
+        ("CACERT=\n", {"tls": {"ca_file": "/ca.pem"}}),
+        ("TLS_SERVER_NAME=a b", {"tls": {"server_name": "x"}}),
+        ("CLIENT_TIMEOUT=soon", {"timeout": "5s"}),
+        ("PROXY_ADDR=proxy:3128", {"proxy": "http://proxy:3128"}),
+        ("TOKEN=<token>", {"auth": APPROLE}),
+        ("NAMESPACE=a\nb", {"namespace": "team"}),
+        ("ADDR=vault", {"address": "https://vault:8200"}),
+        ("ADDR=vault", {"nodes": ["https://vault:8200"]}),
+    ],
+)
+def test_a_variable_that_is_not_used_may_hold_anything(
+    variable: str, given: dict[str, Any]
+) -> None:
+    name, _, value = variable.partition("=")
+    assert completed({f"VAULT_{name}": value}, **given) == settings(**given).with_environment({})
+
+
+@pytest.mark.parametrize("given", ["team/a", " team/a\n", "\tteam/a "])
+def test_a_namespace_is_stripped(given: str) -> None:
+    assert completed({"VAULT_NAMESPACE": given}).namespace == "team/a"
+    assert settings(namespace=given).namespace == "team/a"
+
+
+def test_a_blank_namespace_is_none() -> None:
+    assert completed({"VAULT_NAMESPACE": " \n"}).namespace is None
+    assert settings(namespace=" root ").in_root
+
+
+def test_a_namespace_that_no_header_carries_is_refused() -> None:
+    said = complaint({"BAO_NAMESPACE": "a\nb"})
+    assert "BAO_NAMESPACE: must be the path of a namespace: text of one line" in said
+    with pytest.raises(ValidationError, match="must be the path of a namespace"):
+        settings(namespace="a\x7fb")
 
 
 def test_nodes_in_the_file_go_before_an_address_in_the_environment() -> None:

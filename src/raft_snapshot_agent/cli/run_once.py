@@ -57,7 +57,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
         destinations = served[name] = assembly.destinations(loaded.config)
         agent = assembly.agent(loaded.config, destinations, limiter=limiter)
         report = await agent.run_and_leave()
-        Journal(told, seed=loaded.dialect == "seed").report(report)
+        Journal(told, cluster=name, seed=loaded.dialect == "seed").report(report)
         for why in agent.cluster.session.left_behind:
             told.warning(why, fact=LogEvent.TOKEN_TROUBLE)
         codes[name] = _exit_code(report, require_leader=require_leader)

@@ -13,8 +13,8 @@ from raft_snapshot_agent.cli.target import binary_output, prepare_snapshot_file
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
+from raft_snapshot_agent.core.advice import CHECK_FIRST
 from raft_snapshot_agent.core.sizes import format_size
-from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.observe.spans import finish_traces, record_run

@@ -114,7 +114,7 @@ class Notifications:
     def _tell(self, name: str, attempt: Attempt) -> None:
         said = [f"Could not notify {name}, trying again: {attempt.error}"] if attempt.error else []
         now = self._clock()
-        self._journal.trouble(LogEvent.NOTIFICATION_FAILED, ("notify", name), said, now)
+        self._journal.tell(LogEvent.NOTIFICATION_FAILED, said, now, about=name)
 
     async def _keep(self) -> None:
         """Write changed memories to the file."""
@@ -130,8 +130,7 @@ class Notifications:
                 self._kept = memories
             except Exception as error:  # noqa: BLE001 - it must not cost a message
                 said = [str(as_failure(error))]
-            fact = LogEvent.NOTIFICATIONS_NOT_KEPT
-            self._journal.trouble(fact, "notify memory", said, self._clock())
+            self._journal.tell(LogEvent.NOTIFICATIONS_NOT_KEPT, said, self._clock())
 
 
 def _count_from_zero(name: str, status: AgentStatus) -> AgentStatus:

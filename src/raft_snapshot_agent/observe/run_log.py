@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
-from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
-from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
+from raft_snapshot_agent.core.advice import acknowledge
+from raft_snapshot_agent.core.alarms.conditions import LoggedConditions, News, State, kind_of
 from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.errors import AgentError, LeaseFree, LeaseHeld, NotLeader, Unconfirmed
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -15,28 +17,37 @@ from raft_snapshot_agent.observe.logs import Level, Log
 _SKIPS = "Not running on leader node, skipping."
 """The original agent's exact sentence, because operators search for it."""
 
-_OF_STORAGES = {
-    "put": LogEvent.SNAPSHOT_NOT_STORED,
-    "warning": LogEvent.STORAGE_WARNING,
-    "alarm": LogEvent.RETENTION_SUSPENDED,
-}
-"""The conditions of each storage, by place."""
+
+@dataclass(frozen=True, slots=True)
+class ConditionKey:
+    """What tells conditions apart: their event, and the storage or other thing at fault."""
+
+    event: LogEvent
+    storage: str = ""
+    """Name of the storage; empty if it is not about one storage."""
+    about: str = ""
+    """Which one, if several things that are no storages have such conditions."""
 
 
 class Journal:
-    """The log of one cluster's runs."""
+    """The log of one cluster: its runs, and the conditions that last beyond them.
 
-    def __init__(self, log: Log, *, seed: bool = False) -> None:
+    It remains the same under every configuration, so that what lasts is not logged anew.
+    """
+
+    def __init__(self, log: Log, *, cluster: str = "", seed: bool = False) -> None:
         """Start without history.
 
         Arguments:
             log: Receives the lines.
+            cluster: Its name, for commands to paste; empty if it is the only one.
             seed: Behave like the original agent, whose skips are counted by its log lines:
                 write one for each skip.
         """
         self.log = log
+        self._cluster = cluster
         self._seed = seed
-        self._conditions = Conditions()
+        self._conditions: LoggedConditions[ConditionKey] = LoggedConditions()
         self._works: bool | None = None
         """Whether this agent took, or tried to take, the last snapshot."""
 
@@ -49,6 +60,68 @@ class Journal:
         """
         self.log, self._seed = log, seed
 
+    def tell(
+        self,
+        event: LogEvent,
+        texts: Iterable[str],
+        now: datetime,
+        level: Level = "warning",
+        *,
+        storage: str = "",
+        about: str = "",
+        together: bool = False,
+        log: Log | None = None,
+        **fields: object,
+    ) -> bool:
+        """Log a lasting condition when it begins, hourly, and when it ends; return whether it did.
+
+        Arguments:
+            event: Its event.
+            texts: All that is wrong in this respect; empty: it has ended.
+            now: The present time.
+            level: How severe it is.
+            storage: Name of the storage that it is about.
+            about: What it is about, if this is no storage and there are several.
+            together: Whether another text is the same condition, which has not ended.
+            log: Receives the lines; by default that of the cluster.
+            fields: Other fields of the line.
+        """
+        key, log = ConditionKey(event, storage, about), log or self.log
+        said, more = _by_kind(texts)
+        self._conditions, news = self._conditions.observe(key, said, now, together=together)
+        for one in news:
+            if one.state is State.ENDS:
+                _log_end(log, key, one)
+                continue
+            alike = more.get(kind_of(one.text), 0)
+            own = {**fields, **({"more_like_it": alike} if alike else {})}
+            lasted = _measure(one) if one.state is State.LASTS else {}
+            getattr(log, level)(one.text, fact=event, **own, **lasted)
+        return bool(news)
+
+    def end(self, event: LogEvent, now: datetime, *, storage: str = "") -> None:
+        """Log that a condition has ended, if there was one.
+
+        Arguments:
+            event: Its event.
+            now: The present time.
+            storage: Name of the storage that it is about.
+        """
+        self.tell(event, [], now, storage=storage)
+
+    def drop(self, is_watched: Callable[[LogEvent, str], bool], now: datetime) -> None:
+        """Log the end of conditions that a new configuration does not watch any more.
+
+        Arguments:
+            is_watched: Returns whether an event of a storage, or of none, is still watched.
+            now: The present time.
+        """
+        for key in self._conditions.list_places():
+            if not is_watched(key.event, key.storage):
+                self._conditions, news = self._conditions.observe(key, {}, now)
+                for one in news:
+                    _log_end(self.log, key, one, reason="no longer configured")
+
     def report(self, report: Report) -> bool:
         """Log the report of a run; return whether anything in it was new."""
         log: Log = self.log.bind(run=report.run_id) if report.run_id else self.log
@@ -58,70 +131,32 @@ class Journal:
                 fact=LogEvent.SNAPSHOT_DROPPED,
             )
             return True
-        before, self.log = self.log, log
-        try:
-            return self._report(report)
-        finally:
-            self.log = before
-
-    def arrived(self, storage: str, now: datetime) -> None:
-        """Log that a storage no longer fails, as it shows the snapshot after all."""
-        self._tell((storage, "put"), [], now, "error", LogEvent.SNAPSHOT_NOT_STORED)
-
-    def drop(self, storage: str, now: datetime) -> None:
-        """Log that the conditions of a storage have ended, as it is no longer configured."""
-        for place, fact in _OF_STORAGES.items():
-            self._tell((storage, place), [], now, "error", fact)
-
-    def served_by_another(self, now: datetime) -> None:
-        """Log that a failure has ended, as another agent stored the snapshot."""
-        self._tell("run", [], now, "error", LogEvent.SNAPSHOT_FAILED)
-
-    def trouble(
-        self,
-        fact: LogEvent,
-        where: Hashable,
-        texts: Iterable[str],
-        now: datetime,
-        level: Level = "warning",
-        *,
-        together: bool = False,
-    ) -> None:
-        """Log a lasting condition at some place; without texts, log that it has ended.
-
-        Arguments:
-            fact: Its event.
-            where: The place.
-            texts: What is wrong there.
-            now: The present time.
-            level: How severe it is.
-            together: Whether another text there is the same condition, which has not ended.
-        """
-        self._tell(where, texts, now, level, fact, together=together)
-
-    def _report(self, report: Report) -> bool:
         now = report.started_at
-        told = self._turn(report)
+        told = self._log_turn(report, log)
         failed = report.error is not None and report.outcome is not Outcome.SKIPPED
         said = [f"Snapshot failed: {report.error}"] if failed else []
         if not report.leaves_open:
-            told |= self._tell("run", said, now, "error", LogEvent.SNAPSHOT_FAILED, together=True)
+            event = LogEvent.SNAPSHOT_FAILED
+            told |= self.tell(event, said, now, "error", together=True, log=log)
         if report.node:
             passed = [f"Skipped a node: {warning}" for warning in report.warnings]
-            self._tell("nodes", passed, now, "warning", LogEvent.NODE_PASSED_OVER)
+            self.tell(LogEvent.NODE_PASSED_OVER, passed, now, log=log)
             doubts = [str(report.doubt)] if report.doubt else []
-            self._tell("doubt", doubts, now, "warning", LogEvent.TURN_DOUBTED)
+            self.tell(LogEvent.TURN_DOUBTED, doubts, now, log=log)
         for delivery in report.deliveries:
-            told |= self._log_delivery(report, delivery, now)
+            told |= self._log_delivery(report, delivery, log)
         return told
 
-    def _turn(self, report: Report) -> bool:
+    def _log_turn(self, report: Report, log: Log) -> bool:
         """Log whether this agent or another takes the snapshots."""
+        now = report.started_at
         if report.outcome is not Outcome.SKIPPED:
             if report.node and self._works is not True:
                 self._works = True
-                self._conditions, _ = self._conditions.observe("turn", {}, report.started_at)
-                self.log.info(
+                # The line below says that it has ended.
+                key = ConditionKey(LogEvent.STANDING_BY)
+                self._conditions, _ = self._conditions.observe(key, {}, now)
+                log.info(
                     "This agent takes the snapshots now.",
                     fact=LogEvent.TURN_TAKEN,
                     node=report.node,
@@ -129,54 +164,41 @@ class Journal:
                 return True
             return False
         if self._works and isinstance(report.error, NotLeader):
-            self.log.info(
+            log.info(
                 "This agent no longer takes the snapshots: the node here does not lead.",
                 fact=LogEvent.TURN_LEFT,
             )
         self._works = False
-        text = _choose_skip(report.error)
+        text, reason = _choose_skip(report.error), str(report.error)
         if self._seed:
-            self.log.info(text, fact=LogEvent.STANDING_BY, reason=str(report.error))
+            log.info(text, fact=LogEvent.STANDING_BY, reason=reason)
             return True
-        return self._tell(
-            "turn",
-            [text],
-            report.started_at,
-            "info",
-            LogEvent.STANDING_BY,
-            together=True,
-            reason=str(report.error),
+        return self.tell(
+            LogEvent.STANDING_BY, [text], now, "info", together=True, log=log, reason=reason
         )
 
-    def _log_delivery(self, report: Report, delivery: Delivery, now: datetime) -> bool:
-        name = delivery.storage
+    def _log_delivery(self, report: Report, delivery: Delivery, log: Log) -> bool:
+        name, now = delivery.storage, report.started_at
+        tell = partial(self.tell, storage=name, log=log)
         level: Level = "error" if delivery.required else "warning"
         why = [_why_not_stored(delivery)] if delivery.error else []
-        told = self._tell(
-            (name, "put"), why, now, level, LogEvent.SNAPSHOT_NOT_STORED, together=True
-        )
+        told = tell(LogEvent.SNAPSHOT_NOT_STORED, why, now, level, together=True)
         if delivery.error is None:
-            self._log_stored(report, delivery)
-        self._log_deleted(delivery)
+            self._log_stored(report, delivery, log)
+        _log_deleted(delivery, log)
         if delivery.error is not None:
             return told
         warnings = [f"{name}: {_add_count(warning, delivery)}" for warning in delivery.warnings]
-        self._tell((name, "warning"), warnings, now, "warning", LogEvent.STORAGE_WARNING)
-        self._tell(
-            (name, "alarm"),
-            _alarm(delivery),
-            now,
-            "error",
-            LogEvent.RETENTION_SUSPENDED,
-            together=True,
-        )
+        tell(LogEvent.STORAGE_WARNING, warnings, now)
+        alarm = _alarm(delivery, self._cluster)
+        tell(LogEvent.RETENTION_SUSPENDED, alarm, now, "error", together=True)
         return True
 
-    def _log_stored(self, report: Report, delivery: Delivery) -> None:
+    def _log_stored(self, report: Report, delivery: Delivery, log: Log) -> None:
         # Also the original agent's sentence, which has `aws` for every S3 store.
         what = delivery.kind if self._seed else delivery.storage
         snapshot = report.snapshot
-        self.log.info(
+        log.info(
             f"Successfully created {what} snapshot to {delivery.location}",
             fact=LogEvent.SNAPSHOT_STORED,
             index=snapshot.meta.index if snapshot else None,
@@ -184,39 +206,24 @@ class Journal:
             seconds=round(delivery.seconds, 2),
         )
 
-    def _log_deleted(self, delivery: Delivery) -> None:
-        for name in delivery.deleted:
-            self.log.info(
-                f"Deleted old snapshot {name}",
-                fact=LogEvent.SNAPSHOT_DELETED,
-                storage=delivery.storage,
-            )
 
-    def _tell(
-        self,
-        where: Hashable,
-        said: Iterable[str],
-        now: datetime,
-        level: Level,
-        fact: LogEvent,
-        *,
-        together: bool = False,
-        **facts: object,
-    ) -> bool:
-        texts, more = _by_kind(said)
-        self._conditions, news = self._conditions.observe(where, texts, now, together=together)
-        write = getattr(self.log, level)
-        for one in news:
-            lasted = {"since": f"{one.since:%Y-%m-%dT%H:%M:%SZ}", "times": one.times}
-            if one.state is State.ENDS:
-                self.log.info(
-                    f"Resolved: {one.text}", fact=LogEvent.RESOLVED, of=fact.value, **lasted
-                )
-                continue
-            alike = more.get(kind_of(one.text), 0)
-            fields = {**facts, **({"more_like_it": alike} if alike else {})}
-            write(one.text, fact=fact, **fields, **(lasted if one.state is State.LASTS else {}))
-        return bool(news)
+def _log_deleted(delivery: Delivery, log: Log) -> None:
+    for name in delivery.deleted:
+        log.info(
+            f"Deleted old snapshot {name}",
+            fact=LogEvent.SNAPSHOT_DELETED,
+            storage=delivery.storage,
+        )
+
+
+def _log_end(log: Log, key: ConditionKey, news: News, **fields: str) -> None:
+    text, of = f"Resolved: {news.text}", key.event.value
+    log.info(text, fact=LogEvent.RESOLVED, of=of, **_measure(news), **fields)
+
+
+def _measure(news: News) -> dict[str, object]:
+    """Return since when a condition lasts, and how often it was seen."""
+    return {"since": f"{news.since:%Y-%m-%dT%H:%M:%SZ}", "times": news.times}
 
 
 def _choose_skip(why: AgentError | None) -> str:
@@ -240,10 +247,10 @@ def _add_count(warning: str, delivery: Delivery) -> str:
     return warning if count is None else f"{warning} (snapshots: {count})"
 
 
-def _alarm(delivery: Delivery) -> list[str]:
+def _alarm(delivery: Delivery, cluster: str) -> list[str]:
     if not delivery.alarm:
         return []
-    mend = f"{CHECK_FIRST}, run raft-snapshot-agent prune --acknowledge"
+    mend = acknowledge(cluster)
     return [f"Retention suspended for {delivery.storage}: {delivery.alarm}; {mend}"]
 
 

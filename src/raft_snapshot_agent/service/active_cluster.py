@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
@@ -32,6 +33,22 @@ class ActiveCluster:
     """Scheduled scrubs; `None`: there are none."""
     shared: bool = False
     """Whether other agents may take its snapshots: those beside other nodes, or with the lease."""
+
+    def watches(self, event: LogEvent, storage: str) -> bool:
+        """Return whether this configuration can tell when a condition has ended.
+
+        Arguments:
+            event: The condition's event.
+            storage: The storage that it is about; empty if it is about none.
+        """
+        match event:
+            case LogEvent.DRILL_NOT_HELD:
+                return self.drills is not None
+            case LogEvent.SCRUB_FAILED | LogEvent.SCRUB_TROUBLE:
+                scrubbed = () if self.scrubs is None else self.scrubs.destinations
+                return any(one.name == storage for one in scrubbed)
+            case _:
+                return not storage or any(one.name == storage for one in self.agent.destinations)
 
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""

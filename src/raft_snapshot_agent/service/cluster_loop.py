@@ -22,6 +22,7 @@ from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
+from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.events import (
     SLICE,
     ClockSetBack,
@@ -61,10 +62,13 @@ class ClusterLoop:
             board: Where the status is published; `None`: not at all.
         """
         self._clock = clock
-        self._publisher = StatusPublisher(service, board or StatusBoard.unread(clock), clock)
+        board = board or StatusBoard.unread(clock)
+        self._publisher = StatusPublisher(service, board, clock)
         self._events = EventQueue(clock, self._publisher.beat)
-        self._journal = Journal(service.log, seed=service.seed)
+        self._journal = Journal(service.log, cluster=service.name, seed=service.seed)
         self._runs = Runs(service, self._journal, notifier, self._events, self._publisher, clock)
+        self.context = ClusterContext(self._journal, self._runs.progress, board, clock)
+        """What its drills and scrubs share with it."""
         self.show()
         self._lease_changes = Changes()
         self._pause = CancelScope()
@@ -112,9 +116,7 @@ class ClusterLoop:
                 except* Exception as defects:  # noqa: BLE001 - it must not end the other clusters' work
                     what = f"The schedule failed and starts again in {SLICE:g} s"
                     said = [f"{what}: {as_failure(one)}" for one in defects.exceptions]
-                    self._journal.trouble(
-                        LogEvent.SCHEDULE_FAILED, "schedule", said, self._clock(), "error"
-                    )
+                    self._journal.tell(LogEvent.SCHEDULE_FAILED, said, self._clock(), "error")
                     await anyio.sleep(SLICE)
         finally:
             await self._leave(self._runs.service)
@@ -167,10 +169,7 @@ class ClusterLoop:
         self._publisher.service = service
         self._lease_changes = Changes()
         self._journal.adopt(service.log, seed=service.seed)
-        staying = {one.name for one in service.agent.destinations}
-        for storage in old.agent.destinations:
-            if storage.name not in staying:
-                self._journal.drop(storage.name, self._clock())
+        self._journal.drop(service.watches, self._clock())
         self._inherit_login(old.agent.cluster, service.agent.cluster)
         self._pause.cancel()
         try:
@@ -204,7 +203,7 @@ class ClusterLoop:
             self._runs.token_check_wanted = anyio.Event()
             cluster = self._runs.service.agent.cluster  # which a reload may have replaced
             said = await renew_token(cluster)
-            self._tell_login(LogEvent.TOKEN_TROUBLE, "token", said)
+            self._tell_login(LogEvent.TOKEN_TROUBLE, said)
             refused = await try_login(cluster)
             if refused is not None and cluster is self._runs.service.agent.cluster:
                 self._tell_tested(refused)
@@ -219,15 +218,15 @@ class ClusterLoop:
         self._runs.token_check_wanted.set()
 
     def _tell_tested(self, refused: list[str]) -> None:
-        self._tell_login(LogEvent.LOGIN_FAILING, "login", refused)
+        self._tell_login(LogEvent.LOGIN_FAILING, refused)
         self._publisher.login("; ".join(refused))
 
     def _tell_left_behind(self, cluster: Cluster) -> None:
         """Log that tokens stay valid on the server, as it does not let the agent revoke them."""
-        self._tell_login(LogEvent.TOKEN_TROUBLE, "revocation", cluster.session.left_behind)
+        self._tell_login(LogEvent.TOKEN_TROUBLE, cluster.session.left_behind, "revocation")
 
-    def _tell_login(self, fact: LogEvent, where: str, said: list[str]) -> None:
-        self._journal.trouble(fact, where, said, self._clock(), together=True)
+    def _tell_login(self, event: LogEvent, said: list[str], about: str = "") -> None:
+        self._journal.tell(event, said, self._clock(), about=about, together=True)
 
     async def _begin_lease(self, tasks: TaskGroup) -> None:
         """Acquire the present lease, if one is configured and free, and keep it from now on."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.observe.board import StatusBoard
-from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
+from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.cluster_loop import ClusterLoop
 
 
@@ -60,9 +60,9 @@ class ClusterLoops:
             loop.take_now()
         return bool(chosen)
 
-    def find_progress(self, cluster: str) -> Progress:
-        """Return the progress of a cluster's snapshots."""
-        return self._active[cluster].progress
+    def find_context(self, cluster: str) -> ClusterContext:
+        """Return what the loop of a cluster shares with its drills and scrubs."""
+        return self._active[cluster].context
 
     def list_stuck(self) -> list[str]:
         """List the clusters with a snapshot that makes no progress, removed ones among them."""

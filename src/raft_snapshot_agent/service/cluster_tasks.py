@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
+import anyio
 from anyio import CancelScope
 from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
+from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.lasting import keep_running
 
 
@@ -23,16 +25,26 @@ class ClusterTask(Protocol):
         """Run until it is cancelled."""
 
 
+Prepare = Callable[[ActiveCluster, ClusterContext, anyio.Lock], ClusterTask | None]
+"""Returns the task of a cluster; `None` if its configuration has none.
+
+The lock is common to all clusters: its holder may do what costs the host much.
+"""
+
+
 class ClusterTasks:
     """The tasks of all clusters, under the active configuration."""
 
-    def __init__(self, prepare: Callable[[ActiveCluster], ClusterTask | None]) -> None:
+    def __init__(self, prepare: Prepare, find_context: Callable[[str], ClusterContext]) -> None:
         """Begin without tasks.
 
         Arguments:
-            prepare: Returns the task of a cluster; `None` if its configuration has none.
+            prepare: Prepares the task of a cluster.
+            find_context: Returns what a cluster's tasks share with its loop, by its name.
         """
         self._prepare = prepare
+        self._find_context = find_context
+        self._turns = anyio.Lock()
         self._running: dict[str, tuple[ActiveCluster, ClusterTask, CancelScope]] = {}
 
     def assign(self, services: Iterable[ActiveCluster], tasks: TaskGroup) -> None:
@@ -48,7 +60,10 @@ class ClusterTasks:
                         fact=LogEvent.TASK_GIVEN_UP,
                     )
         for name, service in wanted.items():
-            if name not in self._running and (task := self._prepare(service)) is not None:
+            if name in self._running:
+                continue
+            task = self._prepare(service, self._find_context(name), self._turns)
+            if task is not None:
                 scope = CancelScope()
                 self._running[name] = service, task, scope
                 tasks.start_soon(keep_running, task.run, scope)

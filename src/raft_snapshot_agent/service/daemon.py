@@ -26,11 +26,12 @@ from raft_snapshot_agent.observe.spans import finish_traces
 from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loops import ClusterLoops
-from raft_snapshot_agent.service.drills import DrillTasks
+from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
+from raft_snapshot_agent.service.drills import prepare_drills
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
 from raft_snapshot_agent.service.reload_summary import describe_reload
-from raft_snapshot_agent.service.scrubs import ScrubTasks
+from raft_snapshot_agent.service.scrubs import prepare_scrubs
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 5.0
@@ -97,8 +98,8 @@ class Daemon:
         self._clock = clock
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
         self._loops = ClusterLoops(self._notifier, clock, self._board)
-        self._drills = DrillTasks(clock, self._board)
-        self._scrubs = ScrubTasks(clock, self._board)
+        self._drills = ClusterTasks(prepare_drills, self._loops.find_context)
+        self._scrubs = ClusterTasks(prepare_scrubs, self._loops.find_context)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds.
@@ -133,12 +134,9 @@ class Daemon:
         """Give the services to loops, drills and scrubs; those of unchanged clusters go on."""
         self._active, self._log = active, active.log
         self._post(active)
-        self._drills.assign(active.clusters.values(), tasks)
         self._loops.assign(active.clusters, tasks)
-        self._scrubs.assign(
-            {name: (one, self._loops.find_progress(name)) for name, one in active.clusters.items()},
-            tasks,
-        )
+        self._drills.assign(active.clusters.values(), tasks)
+        self._scrubs.assign(active.clusters.values(), tasks)
 
     def _post(self, active: ActiveConfig) -> None:
         """Publish the clusters and the start time of the daemon."""

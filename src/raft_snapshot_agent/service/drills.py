@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
-from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, find_late
 from raft_snapshot_agent.core.state.status import ClusterStatus
 from raft_snapshot_agent.errors import AgentError, SnapshotNotFound
-from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.debug_log import CLUSTER
 from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
-from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
-from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
+from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.events import SLICE
 from raft_snapshot_agent.service.wall_clock import WallClockWatch
@@ -45,35 +42,31 @@ class DrillLoop:
         self,
         service: ActiveCluster,
         plan: DrillPlan,
+        context: ClusterContext,
         turns: anyio.Lock,
-        clock: Callable[[], datetime],
-        board: StatusBoard,
-        journal: Journal | None = None,
     ) -> None:
         """Prepare it.
 
         Arguments:
             service: The cluster's configuration and objects.
             plan: When drills are due, and how they are run.
+            context: What it shares with the cluster's loop.
             turns: Allows one drill at a time in this agent, as each starts a server.
-            clock: Returns the present time.
-            board: Where results are published.
-            journal: Where what lasts is logged.
         """
         self.under_way = ""
         self._service = service
-        self._journal = journal or Journal(service.log)
-        self._board = board
+        self._journal = context.journal
+        self._board = context.board
         self._plan = plan
         self._turns = turns
-        self._clock = clock
+        self._clock = context.clock
         self._last: datetime | None = None
         """When this agent last tried a drill, as not every drill leaves a note."""
         self._held: datetime | None = None
         """When this agent last held a drill."""
         self._drawn: tuple[datetime | None, float] | None = None
         """The last drill, and the fraction of the jitter that was drawn after it."""
-        self._since = clock()
+        self._since = self._clock()
 
     async def run(self) -> None:
         """Run until it is cancelled."""
@@ -158,7 +151,7 @@ class DrillLoop:
     def _give_up(self, why: str) -> None:
         """Log and publish why a drill could not be run."""
         now, said = self._clock(), [f"The drill could not be run: {why}"]
-        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", said, now, "error", together=True)
+        self._journal.tell(LogEvent.DRILL_NOT_HELD, said, now, "error", together=True)
         self._change_schedule(lambda drills: drills.not_held(why, now))
 
     def _plan_next(self, began: datetime | None, newest: datetime | None, *, is_ours: bool) -> None:
@@ -183,7 +176,7 @@ class DrillLoop:
 
     def _tell_possible(self) -> None:
         """Log that drills can be run again."""
-        self._journal.trouble(LogEvent.DRILL_NOT_HELD, "drill", [], self._clock())
+        self._journal.end(LogEvent.DRILL_NOT_HELD, self._clock())
 
     def _change_schedule(self, change: Callable[[DrillSchedule], DrillSchedule]) -> None:
         self._board.change(
@@ -215,28 +208,14 @@ class DrillLoop:
         )
 
 
-class DrillTasks:
-    """The drill tasks of all clusters, under the active configuration."""
+def prepare_drills(
+    service: ActiveCluster, context: ClusterContext, turns: anyio.Lock
+) -> DrillLoop | None:
+    """Return the task of a cluster's drills; `None` if none are scheduled.
 
-    def __init__(
-        self,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        board: StatusBoard | None = None,
-    ) -> None:
-        self._clock = clock
-        self._board = board or StatusBoard.unread(clock)
-        self._turns = anyio.Lock()
-        self._tasks = ClusterTasks(self._prepare)
-        self._journals: dict[str, Journal] = {}
-        """Journals, which survive a reload."""
-
-    def assign(self, services: Iterable[ActiveCluster], tasks: TaskGroup) -> None:
-        """Replace the tasks of clusters that have changed; drills of the others go on."""
-        self._tasks.assign(services, tasks)
-
-    def _prepare(self, service: ActiveCluster) -> DrillLoop | None:
-        if service.drills is None:
-            return None
-        journal = self._journals.setdefault(service.name, Journal(service.log))
-        journal.log = service.log
-        return DrillLoop(service, service.drills, self._turns, self._clock, self._board, journal)
+    Arguments:
+        service: The cluster's configuration and objects.
+        context: What it shares with the cluster's loop.
+        turns: Allows one drill at a time in this agent, as each starts a server.
+    """
+    return None if service.drills is None else DrillLoop(service, service.drills, context, turns)

@@ -101,8 +101,7 @@ class Runs:
         agent = self.service.agent
         for storage, trouble in (await agent.sweep()).items():
             said = [f"{storage}: {trouble}"]
-            where = (storage, "warning")
-            self._journal.trouble(LogEvent.STORAGE_WARNING, where, said, self._clock())
+            self._journal.tell(LogEvent.STORAGE_WARNING, said, self._clock(), storage=storage)
         taken = await self._list_taken()
         timings, now = self.service.timings(), self._clock()
         state = ScheduleState.begin(timings, taken, now, before, _draw())
@@ -199,14 +198,14 @@ class Runs:
         after = state.after_others(taken, now, private)
         if state.due(now) - after.due(now):
             self._publisher.served_by_another()
-            self._journal.served_by_another(now)
+            self._journal.end(LogEvent.SNAPSHOT_FAILED, now)
         return after
 
     async def _list_taken(self) -> dict[str, list[datetime]]:
         agent = self.service.agent
         taken = await agent.list_taken()
         for storage in self._publisher.survey(agent.surveys):
-            self._journal.arrived(storage, self._clock())
+            self._journal.end(LogEvent.SNAPSHOT_NOT_STORED, self._clock(), storage=storage)
         return taken
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
@@ -223,11 +222,11 @@ class Runs:
 
     def _tell(self, report: Report, *, again: bool) -> bool:
         """Log the report, but only the first skip per slot; return whether it was logged."""
-        self._journal.trouble(LogEvent.SCHEDULE_FAILED, "schedule", [], self._clock())
+        self._journal.end(LogEvent.SCHEDULE_FAILED, self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
         self._publisher.end(report)
         said = record_run(report, self.service.name)
-        self._journal.trouble(LogEvent.TRACES_NOT_SENT, "traces", said, self._clock())
+        self._journal.tell(LogEvent.TRACES_NOT_SENT, said, self._clock())
         if not (self._last.stood_by and before.stood_by and again):
             told = self._journal.report(report)
             self._notifier.status(summary(report))
@@ -247,7 +246,7 @@ class Runs:
         missed = max(state.lines[name].missed for name in served)
         many = f"{missed}" if missed < MISSED_LIMIT else f"at least {MISSED_LIMIT}"
         said = [f"Scheduled snapshots skipped during the last run: {many}."] if missed else []
-        self._journal.trouble(LogEvent.SLOTS_MISSED, "missed", said, self._clock())
+        self._journal.tell(LogEvent.SLOTS_MISSED, said, self._clock())
 
     def _tell_next(self, state: ScheduleState) -> str:
         following = f"Next snapshot at {state.next_due:%Y-%m-%d %H:%M:%S} UTC."

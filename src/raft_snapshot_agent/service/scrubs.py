@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskGroup
 
 from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD
@@ -18,15 +17,12 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub
 from raft_snapshot_agent.errors import StorageDenied
 from raft_snapshot_agent.flock import lock
-from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.debug_log import CLUSTER
 from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
-from raft_snapshot_agent.observe.progress import Progress
-from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.private_folder import private_folder
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
-from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
+from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 from raft_snapshot_agent.service.working import is_working
 from raft_snapshot_agent.threads import in_thread
@@ -46,38 +42,33 @@ class ScrubLoop:
         self,
         service: ActiveCluster,
         plan: ScrubPlan,
-        progress: Progress,
-        journal: Journal,
+        context: ClusterContext,
         turns: anyio.Lock,
-        clock: Callable[[], datetime],
-        publish: Callable[[str, ScrubNote], None] = lambda _name, _note: None,
     ) -> None:
         """Prepare it.
 
         Arguments:
             service: The cluster's configuration and objects.
             plan: What to scrub.
-            progress: Shows whether a run is active, which has priority.
-            journal: Where results are logged.
+            context: What it shares with the cluster's loop, such as whether a run is active, which
+                has priority.
             turns: Allows one scrub at a time in this agent.
-            clock: Returns the present time.
-            publish: Called with a storage's name and result.
         """
         self.under_way = ""
-        self._publish = publish
+        self._service = service
         self._agent = service.agent
-        self._cluster = service.name
         self._plan = plan
-        self._progress = progress
-        self._journal = journal
+        self._progress = context.progress
+        self._journal = context.journal
+        self._board = context.board
         self._turns = turns
-        self._clock = clock
+        self._clock = context.clock
         self._due: dict[str, datetime] = {}
         self._notes: dict[str, ScrubNote] = {}
 
     async def run(self) -> None:
         """Run until it is cancelled."""
-        CLUSTER.set(self._cluster)
+        CLUSTER.set(self._service.name)
         while True:
             for destination in self._plan.destinations:
                 if self._is_due(destination) and await self._is_ours(destination):
@@ -108,12 +99,12 @@ class ScrubLoop:
             result = await self._take_turn(destination)
         except Exception as error:  # noqa: BLE001 - it must not end the snapshots
             self._due[name] = self._clock() + min(every, _AGAIN)
-            said = [f"{name}: the scrub failed: {as_failure(error)}"]
-            self._journal.trouble(LogEvent.SCRUB_TROUBLE, (name, "scrub"), said, self._clock())
+            said = [f"{name}: no scrub was possible: {as_failure(error)}"]
+            self._journal.tell(LogEvent.SCRUB_TROUBLE, said, self._clock(), storage=name)
             return
         self._due[name] = self._clock() + every
         self._notes[name] = result.note
-        self._publish(name, result.note)
+        self._board.change(self._service.name, lambda status: status.scrubbed(name, result.note))
         self._tell(name, result)
 
     async def _read_note(self, destination: Destination) -> ScrubNote:
@@ -156,13 +147,13 @@ class ScrubLoop:
 
     def _tell(self, name: str, result: ScrubResult) -> None:
         now = self._clock()
-        self._journal.trouble(LogEvent.SCRUB_FAILED, (name, "rotten"), result.rotten, now, "error")
-        self._journal.trouble(LogEvent.SCRUB_TROUBLE, (name, "scrub"), result.troubles, now)
+        self._journal.tell(LogEvent.SCRUB_FAILED, result.rotten, now, "error", storage=name)
+        self._journal.tell(LogEvent.SCRUB_TROUBLE, result.troubles, now, storage=name)
         if result.read and not result.rotten and not result.troubles:
             many = len(result.read)
             what = result.read[0] if many == 1 else f"{many} snapshots"
             told = f"Read back and whole: {what}"
-            self._journal.log.info(told, fact=LogEvent.SCRUB_PASSED, storage=name)
+            self._service.log.info(told, fact=LogEvent.SCRUB_PASSED, storage=name)
 
 
 def _open_locked(spool: Path) -> int | None:
@@ -183,44 +174,14 @@ def _close(folder: int | None) -> None:
         os.close(folder)
 
 
-class ScrubTasks:
-    """The scrub tasks of all clusters, under the active configuration."""
+def prepare_scrubs(
+    service: ActiveCluster, context: ClusterContext, turns: anyio.Lock
+) -> ScrubLoop | None:
+    """Return the task of a cluster's scrubs; `None` if none are scheduled.
 
-    def __init__(
-        self,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        board: StatusBoard | None = None,
-    ) -> None:
-        self._clock = clock
-        self._board = board or StatusBoard.unread(clock)
-        self._turns = anyio.Lock()
-        self._tasks = ClusterTasks(self._prepare)
-        self._progress: Mapping[str, Progress] = {}
-        self._journals: dict[str, Journal] = {}
-        """Journals, which survive a reload."""
-
-    def assign(
-        self, services: Mapping[str, tuple[ActiveCluster, Progress]], tasks: TaskGroup
-    ) -> None:
-        """Replace the tasks of clusters that have changed; scrubs of the others go on."""
-        self._progress = {name: progress for name, (_, progress) in services.items()}
-        self._tasks.assign([service for service, _ in services.values()], tasks)
-
-    def _prepare(self, service: ActiveCluster) -> ScrubLoop | None:
-        if service.scrubs is None:
-            return None
-        name = service.name
-        journal = self._journals.setdefault(name, Journal(service.log))
-        journal.log = service.log
-        return ScrubLoop(
-            service,
-            service.scrubs,
-            self._progress[name],
-            journal,
-            self._turns,
-            self._clock,
-            partial(self._publish, name),
-        )
-
-    def _publish(self, cluster: str, storage: str, note: ScrubNote) -> None:
-        self._board.change(cluster, lambda status: status.scrubbed(storage, note))
+    Arguments:
+        service: The cluster's configuration and objects.
+        context: What it shares with the cluster's loop.
+        turns: Allows one scrub at a time in this agent.
+    """
+    return None if service.scrubs is None else ScrubLoop(service, service.scrubs, context, turns)

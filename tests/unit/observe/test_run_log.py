@@ -52,8 +52,8 @@ def said(lines: Callable[[], list[dict[str, Any]]]) -> Said:
     return lambda: [(line["level"], line["message"]) for line in lines()]
 
 
-def journal(*, seed: bool = False) -> Journal:
-    return Journal(configure("json", "info"), seed=seed)
+def journal(*, cluster: str = "", seed: bool = False) -> Journal:
+    return Journal(configure("json", "info"), cluster=cluster, seed=seed)
 
 
 def report(*deliveries: Delivery, error: AgentError | None = None, after: int = 0) -> Report:
@@ -134,7 +134,7 @@ def test_a_failure_is_not_over_as_the_lease_was_given_away(said: Said) -> None:
         log.report(report(error=LeaseFree("gave it away"), after=minute))
         log.report(report(error=LeaseHeld("b has it"), after=minute + 1))
     log.report(report(error=Unreachable("no answer"), after=9))
-    log.served_by_another(AT)
+    log.end(LogEvent.SNAPSHOT_FAILED, AT)
     assert said() == [
         ("error", "Snapshot failed: no answer"),
         ("info", "This agent does not hold the lease, skipping."),
@@ -230,6 +230,29 @@ def test_an_alarm_is_told_with_its_remedy_and_does_not_flood(said: Said) -> None
     ]
 
 
+def test_the_remedy_of_an_alarm_names_the_cluster(said: Said) -> None:
+    alarm = "the Raft index went back"
+    journal(cluster="prod").report(report(stored("s3", "s3://b/a.snap", alarm=alarm)))
+    assert said()[-1][1].endswith(", run raft-snapshot-agent prune --acknowledge --cluster prod")
+
+
+def test_what_a_new_configuration_does_not_watch_ends(
+    lines: Callable[[], list[dict[str, Any]]],
+) -> None:
+    log = journal()
+    for event, storage in (
+        (LogEvent.SCRUB_FAILED, "gone"),
+        (LogEvent.SCRUB_FAILED, "disk"),
+        (LogEvent.DRILL_NOT_HELD, ""),
+    ):
+        log.tell(event, [f"{event} {storage}"], AT, storage=storage)
+    lines()
+    log.drop(lambda _event, storage: storage != "gone", AT)
+    (told,) = lines()
+    assert told["message"] == "Resolved: scrub_failed gone"
+    assert (told["of"], told["reason"]) == ("scrub_failed", "no longer configured")
+
+
 def test_deletions_are_told_each(said: Said) -> None:
     journal().report(report(stored("s3", "s3://b/c.snap", deleted=("a.snap", "b.snap"))))
     assert said()[2:] == [
@@ -252,7 +275,7 @@ def test_one_condition_is_not_over_as_its_text_is_another(said: Said) -> None:
     log = journal()
     for minute, text in enumerate((["it is refused"], ["it is refused; paused"], [])):
         at = AT + timedelta(minutes=minute)
-        log.trouble(LogEvent.LOGIN_FAILING, "login", text, at, together=True)
+        log.tell(LogEvent.LOGIN_FAILING, text, at, together=True)
     assert [line for _, line in said()] == [
         "it is refused",
         "it is refused; paused",
@@ -264,13 +287,12 @@ def test_one_condition_is_not_over_as_its_text_is_another(said: Said) -> None:
 def test_trouble_between_two_runs_is_told_likewise(said: Said) -> None:
     log = journal()
     for minute in range(30):
-        log.trouble(
+        log.tell(
             LogEvent.TOKEN_TROUBLE,
-            "token",
             ["The token could not be renewed: refused"],
             AT + timedelta(minutes=minute),
         )
-    log.trouble(LogEvent.TOKEN_TROUBLE, "token", [], AT + timedelta(minutes=30))
+    log.end(LogEvent.TOKEN_TROUBLE, AT + timedelta(minutes=30))
     assert said() == [
         ("warning", "The token could not be renewed: refused"),
         ("info", "Resolved: The token could not be renewed: refused"),

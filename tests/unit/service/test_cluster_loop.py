@@ -36,6 +36,7 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, LeaseHeld, NotLeader, Unreachable
 from raft_snapshot_agent.lease.holder import Lease
 from raft_snapshot_agent.observe.board import StatusBoard
+from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
@@ -326,6 +327,36 @@ async def test_what_was_wrong_with_a_storage_ends_when_it_is_removed() -> None:
         del other.held["s3"]
         loop.change(other)
         await loop.says("Resolved: Could not store the snapshot in s3: no")
+
+
+async def test_what_drills_and_scrubs_found_ends_when_nothing_watches_it_any_more() -> None:
+    def configured(loop: Loop, *storages: str, watched: bool) -> ActiveCluster:
+        agent = Gated.idle()
+        agent.destinations = [one for one in agent.destinations if one.name in storages]
+        agent.held = {name: agent.held[name] for name in storages}
+        plan: Any = SimpleNamespace(destinations=agent.destinations) if watched else None
+        return replace(loop.service(agent), scrubs=plan, drills=plan)
+
+    async with Loop(Gated.idle()) as loop:
+        await loop.says("Next snapshot at")
+        journal, now = loop.loop.context.journal, datetime.now(UTC)
+        for storage in ("disk", "s3"):
+            for event in (LogEvent.SCRUB_FAILED, LogEvent.SCRUB_TROUBLE):
+                journal.tell(event, [f"{event} of {storage}"], now, storage=storage)
+        journal.tell(LogEvent.DRILL_NOT_HELD, ["no drill"], now)
+        loop.loop.change(configured(loop, "disk", "s3", watched=True))
+        await loop.says("The new configuration is in force.")
+        assert "Resolved" not in loop.said.getvalue()
+
+        loop.loop.change(configured(loop, "disk", watched=True))
+        await loop.says("Resolved: scrub_failed of s3")
+        await loop.says("Resolved: scrub_trouble of s3")
+        await loop.settles()
+        assert loop.said.getvalue().count("Resolved") == 2
+
+        loop.loop.change(configured(loop, "disk", watched=False))
+        for text in ("scrub_failed of disk", "scrub_trouble of disk", "no drill"):
+            await loop.says(f"Resolved: {text}")
 
 
 class Gated(Agent):

@@ -29,9 +29,13 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
+from raft_snapshot_agent.observe.progress import Progress
+from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 from raft_snapshot_agent.service import drills
-from raft_snapshot_agent.service.drills import DrillLoop, DrillTasks
+from raft_snapshot_agent.service.cluster_context import ClusterContext
+from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
+from raft_snapshot_agent.service.drills import DrillLoop, prepare_drills
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -98,6 +102,16 @@ class Cluster:
             raise NotLeader("another host's")
 
 
+def context_of(board: StatusBoard) -> ClusterContext:
+    journal = Journal(configure("text", "info"))
+    return ClusterContext(journal, Progress(), board, lambda: World.now)
+
+
+def drill_tasks() -> ClusterTasks:
+    board = StatusBoard.unread(lambda: World.now)
+    return ClusterTasks(prepare_drills, lambda _name: context_of(board))
+
+
 async def days_with(
     plan: Plan, *, leads: bool = True, lease: Any = None, board: StatusBoard | None = None
 ) -> str:
@@ -107,7 +121,7 @@ async def days_with(
         agent = SimpleNamespace(cluster=Cluster(leads=leads), lease=lease)
         service: Any = SimpleNamespace(name="", agent=agent, log=configure("text", "info"))
         board = board or StatusBoard.unread(lambda: World.now)
-        loop = DrillLoop(service, plan, anyio.Lock(), lambda: World.now, board)  # type: ignore[arg-type]
+        loop = DrillLoop(service, plan, context_of(board), anyio.Lock())  # type: ignore[arg-type]
         with pytest.raises(TimeoutError):
             await loop.run()
     return said.getvalue()
@@ -339,7 +353,7 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            held = DrillTasks()
+            held = drill_tasks()
             held.assign([serve("", Long())], tasks)
             await begun.wait()
             held.assign([serve("", None)], tasks)
@@ -373,7 +387,7 @@ async def test_one_runs_at_a_time_and_goes_on_under_an_equal_configuration(
     services = [serve(name, Long()) for name in ("a", "b", "c", "d")]
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            held = DrillTasks()
+            held = drill_tasks()
             held.assign(services, tasks)
             await until(lambda: running == 1)
             await anyio.wait_all_tasks_blocked()
@@ -398,7 +412,7 @@ async def test_a_cluster_without_snapshots_keeps_no_other_waiting(
     none_yet, other = Plan(SnapshotNotFound("no storage holds a snapshot")), Plan()
     with anyio.fail_after(30):
         async with anyio.create_task_group() as tasks:
-            DrillTasks(lambda: World.now).assign([serve("a", none_yet), serve("b", other)], tasks)
+            drill_tasks().assign([serve("a", none_yet), serve("b", other)], tasks)
             await until(lambda: bool(none_yet.held and other.held))
             tasks.cancel_scope.cancel()
 

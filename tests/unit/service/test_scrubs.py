@@ -23,12 +23,15 @@ from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import read_scrub_note
 from raft_snapshot_agent.errors import NotLeader, StorageUnavailable
 from raft_snapshot_agent.flock import lock
+from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.service import scrubs
+from raft_snapshot_agent.service.cluster_context import ClusterContext
+from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
-from raft_snapshot_agent.service.scrubs import ScrubLoop, ScrubTasks
+from raft_snapshot_agent.service.scrubs import ScrubLoop, prepare_scrubs
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 
 DAY = timedelta(days=1)
@@ -98,6 +101,12 @@ def agent_of(*private: str, leads: bool = True, lease: Any = None) -> Any:
     return SimpleNamespace(cluster=Cluster(leads=leads), lease=lease, private=frozenset(private))
 
 
+def context_of(service: Any, progress: Progress | None = None) -> ClusterContext:
+    board = StatusBoard.unread(lambda: World.now)
+    progress = progress or Progress()
+    return ClusterContext(Journal(service.log), progress, board, lambda: World.now)
+
+
 async def days_with(
     destinations: Sequence[Destination],
     agent: Any = None,
@@ -111,14 +120,7 @@ async def days_with(
             name="", agent=agent or agent_of(), log=configure("text", "info")
         )
         plan = ScrubPlan(destinations, DAY, 1, spool)
-        loop = ScrubLoop(
-            service,
-            plan,
-            progress or Progress(),
-            Journal(service.log),
-            anyio.Lock(),
-            lambda: World.now,
-        )
+        loop = ScrubLoop(service, plan, context_of(service, progress), anyio.Lock())
         with pytest.raises(TimeoutError):
             await loop.run()
     return said.getvalue()
@@ -213,7 +215,7 @@ async def test_a_store_that_is_down_is_one_warning_and_no_rot() -> None:
     World.meanwhile = mend
     said = await days_with([disk, bucket])
 
-    told = [line for line in said.splitlines() if "the scrub failed: it is down" in line]
+    told = [line for line in said.splitlines() if "no scrub was possible: it is down" in line]
     assert [" warning " in line for line in told] == [True, False]
     assert "Resolved: " in told[1]
     assert "corrupted" not in said
@@ -297,18 +299,18 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
-            held = ScrubTasks()
-            pairs = {name: (service(name), Progress()) for name in ("a", "b", "c")}
-            held.assign(pairs, tasks)
+            services = {name: service(name) for name in ("a", "b", "c")}
+            held = ClusterTasks(prepare_scrubs, lambda name: context_of(services[name]))
+            held.assign(services.values(), tasks)
             await begun.wait()
             for _ in range(50):
                 await anyio.lowlevel.checkpoint()
             assert reading == ["one"]
-            held.assign({"a": (replace_scrubs(pairs["a"][0]), Progress())}, tasks)
+            held.assign([without_scrubs(services["a"])], tasks)
 
 
-def replace_scrubs(service: Any) -> Any:
-    return SimpleNamespace(name="", agent=service.agent, log=service.log, scrubs=None)
+def without_scrubs(service: Any) -> Any:
+    return SimpleNamespace(name="a", agent=service.agent, log=service.log, scrubs=None)
 
 
 async def test_the_note_lies_beside_the_snapshots() -> None:

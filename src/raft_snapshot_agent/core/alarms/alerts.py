@@ -7,17 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from shlex import quote
 
+from raft_snapshot_agent.core.advice import acknowledge, advise
 from raft_snapshot_agent.core.alarms.alert_events import AlertEvent
 from raft_snapshot_agent.core.alarms.problems import (
     PATIENCE,
     Problem,
     ProblemKind,
     Severity,
-    advise,
     list_problems,
 )
 from raft_snapshot_agent.core.enumeration import enumerate_names
-from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
 from raft_snapshot_agent.core.snapshots.snapshot import MISDESCRIBED, Stored
 from raft_snapshot_agent.core.state.holding import Survey
 from raft_snapshot_agent.core.state.report import Outcome
@@ -208,7 +207,7 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
     holding = storage.holding
     if reason := storage.alarm or ("" if holding is None else holding.alarm):
-        mend = advise(CHECK_FIRST, "prune --acknowledge", cluster)
+        mend = acknowledge(cluster)
         yield alert(AlertEvent.GUARD_ALARM, f"retention suspended: {reason}; {mend}")
     if found := [] if holding is None else _list_broken(holding.survey):
         mend = advise("look at it", f"verify --all --storage {quote(storage.name)}", cluster)

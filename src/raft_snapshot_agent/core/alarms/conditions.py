@@ -7,6 +7,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Generic, TypeVar
 
 from raft_snapshot_agent.core.ages import is_within
 
@@ -48,18 +49,18 @@ class _Lasting:
         return News(state, self.text, self.since, self.times)
 
 
-_Key = tuple[Hashable, str]
+Where = TypeVar("Where", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
+class LoggedConditions(Generic[Where]):
     """The present conditions, by place and kind."""
 
-    lasting: Mapping[_Key, _Lasting] = field(default_factory=dict)
+    lasting: Mapping[tuple[Where, str], _Lasting] = field(default_factory=dict)
 
     def observe(
-        self, where: Hashable, texts: Mapping[str, str], now: datetime, *, together: bool = False
-    ) -> tuple[Conditions, list[News]]:
+        self, where: Where, texts: Mapping[str, str], now: datetime, *, together: bool = False
+    ) -> tuple[LoggedConditions[Where], list[News]]:
         """Update the conditions of one place; return the new state and what to report.
 
         Arguments:
@@ -76,15 +77,19 @@ class Conditions:
             key = (where, kind if self._has_room(where, kind) else "")
             lasting[key], told = _observe_one(lasting.get(key), text, now)
             news += told
-        return Conditions(lasting), news
+        return LoggedConditions(lasting), news
+
+    def list_places(self) -> list[Where]:
+        """List the places with conditions."""
+        return list(dict.fromkeys(where for where, _ in self.lasting))
 
     def _list_ended(
-        self, where: Hashable, texts: Mapping[str, str], *, together: bool
-    ) -> list[_Key]:
+        self, where: Where, texts: Mapping[str, str], *, together: bool
+    ) -> list[tuple[Where, str]]:
         here = [key for key in self.lasting if key[0] == where]
         return [key for key in here if not texts or not (together or key[1] in texts)]
 
-    def _has_room(self, where: Hashable, kind: str) -> bool:
+    def _has_room(self, where: Where, kind: str) -> bool:
         here = {key[1] for key in self.lasting if key[0] == where}
         return kind in here or len(here) < _KINDS
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 from shlex import quote
 
-from raft_snapshot_agent.core.snapshots.notes import CHECK_FIRST
+from raft_snapshot_agent.core.advice import acknowledge, advise
 from raft_snapshot_agent.core.state.holding import CheckState
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
@@ -225,8 +225,7 @@ def _grade(
     if storage.holding is not None and storage.holding.error is not None:
         return ProblemKind.UNLISTED, Severity.ATTENTION, advise("find the cause", "doctor", cluster)
     if state is CheckState.WARNING and storage.alarm:
-        advice = advise(CHECK_FIRST, "prune --acknowledge", cluster)
-        return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, advice
+        return ProblemKind.RETENTION_SUSPENDED, Severity.ATTENTION, acknowledge(cluster)
     if state is CheckState.WARNING and storage.has_rot:
         advice = advise("inspect it", f"verify --all {here}", cluster)
         return ProblemKind.SCRUB_FAILED, Severity.ATTENTION, advice
@@ -279,9 +278,3 @@ def _of_drills(cluster: ClusterStatus, now: datetime) -> Iterator[Problem]:
             name,
             since=failing.since if failing is not None else planned.late,
         )
-
-
-def advise(what: str, command: str, cluster: str) -> str:
-    """Return a remedy with a command to paste."""
-    which = f" --cluster {quote(cluster)}" if cluster else ""
-    return f"{what}: raft-snapshot-agent {command}{which}"

@@ -9,14 +9,13 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
+from raft_snapshot_agent.core.advice import CHECK_FIRST
 from raft_snapshot_agent.core.foreign_json import read_json
 
 GUARD_NAME = "raft-snapshot-guard.json"
 """Exists in a storage while retention is suspended there."""
 RESTORED_NAME = "raft-snapshot-restored.json"
 """Exists in a storage from a restore until the next snapshot."""
-CHECK_FIRST = "check the cluster (list, inspect, diff), and only if no data is missing"
-"""What an operator must do before an alarm is acknowledged: retention may then delete old ones."""
 SCRUB_NAME = "raft-snapshot-scrub.json"
 """Exists in a storage whose snapshots are read back."""
 _LONGEST = 600

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raft_snapshot_agent.core.alarms.conditions import Conditions, State, kind_of
+from raft_snapshot_agent.core.alarms.conditions import LoggedConditions, State, kind_of
 
 START = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -16,7 +16,8 @@ def told(
     looks: list[dict[str, str]], *, together: bool = False
 ) -> list[tuple[int, State, str, int]]:
     """Look once a minute; return what was told when."""
-    conditions, all_news = Conditions(), []
+    conditions: LoggedConditions[str] = LoggedConditions()
+    all_news = []
     for number, texts in enumerate(looks):
         now = START + number * MINUTE
         conditions, news = conditions.observe("s3", texts, now, together=together)
@@ -48,7 +49,8 @@ def test_what_alternates_is_one_condition() -> None:
 
 
 def test_places_do_not_disturb_each_other() -> None:
-    conditions, _ = Conditions().observe("s3", {"a": "A"}, START)
+    empty: LoggedConditions[str] = LoggedConditions()
+    conditions, _ = empty.observe("s3", {"a": "A"}, START)
     conditions, news = conditions.observe("local", {}, START)
     assert news == []
     _, news = conditions.observe("local", {"a": "A"}, START)
@@ -86,7 +88,8 @@ def test_another_reason_is_another_kind() -> None:
 
 
 def test_a_clock_that_was_set_back_silences_nothing() -> None:
-    conditions, _ = Conditions().observe("s3", {"down": "down"}, START)
+    empty: LoggedConditions[str] = LoggedConditions()
+    conditions, _ = empty.observe("s3", {"down": "down"}, START)
     conditions, news = conditions.observe("s3", {"down": "down"}, START - timedelta(days=2))
     assert [one.state for one in news] == [State.LASTS]
     assert conditions.observe("s3", {"down": "down"}, START - timedelta(days=2) + MINUTE)[1] == []

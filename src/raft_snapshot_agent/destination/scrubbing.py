@@ -43,7 +43,7 @@ class ScrubResult:
 
     note: ScrubNote
     rotten: tuple[str, ...] = ()
-    """Damaged or missing snapshots: an alarm, in the same words in every scrub."""
+    """Damaged, exchanged or missing snapshots: an alarm, in the same words in every scrub."""
     troubles: tuple[str, ...] = ()
     """Failures of the scrub itself."""
     read: tuple[str, ...] = ()
@@ -200,8 +200,11 @@ def _rotten(destination: Destination, note: ScrubNote, found: Mapping[str, Readi
     for name in note.rotten:
         reading = found.get(name)
         why = reading.error if reading is not None and reading.error else "it was found so before"
-        mend = f"check the disk or bucket; to replace the snapshot: {_replace(destination, name)}"
-        told.append(f"{destination.name}: {name} is corrupted: {why} ({mend})")
+        what, mend = "is corrupted", "check the disk or bucket; to replace the snapshot"
+        if note.is_exchanged(name):  # `copy` does not replace what is whole
+            what, mend = "was exchanged", "find out who did it; delete it in the storage, then"
+        instead = _replace(destination, name)
+        told.append(f"{destination.name}: {name} {what}: {why} ({mend}: {instead})")
     return told
 
 

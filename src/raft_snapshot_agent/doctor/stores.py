@@ -206,7 +206,7 @@ def _blemishes(holding: Holding, found: Census) -> list[CheckResult]:
         said.append(warning(_CHECK, message, advice))
     for doubt in [] if holding.survey.scrubbed is None else holding.survey.scrubbed.doubts:
         look = f"look at it: verify --all --storage {quote(name)}"
-        advice = f"{look}; copy it again from another storage"
+        advice = f"{look}; copy it again from another storage; delete an exchanged one there first"
         said.append(warning(_CHECK, f"{name}: {doubt}", advice))
     if found.ahead and found.whole:
         message = f"{name}: dated in the future: {_describe(found.ahead)}"

@@ -110,15 +110,15 @@ async def test_a_later_reading_that_finds_it_whole_ends_it(
 
 
 @pytest.mark.parametrize(
-    ("content", "state", "words"),
+    ("content", "state", "words", "mend"),
     [
-        (archive(1)[:-9], "broken", "is corrupted: "),
-        (archive(1)[:-500] + bytes(500), "broken", "is corrupted: "),
-        (archive(7), "mismatch", "not the snapshot its manifest describes"),
+        (archive(1)[:-9], "broken", "is corrupted: ", "(check the disk or bucket; "),
+        (archive(1)[:-500] + bytes(500), "broken", "is corrupted: ", "(check the disk or bucket; "),
+        (archive(7), "mismatch", "was exchanged: it is whole", "delete it in the storage, then: "),
     ],
 )
 async def test_what_is_rotten_is_an_alarm_until_it_is_whole_or_gone(
-    content: bytes, state: str, words: str
+    content: bytes, state: str, words: str, mend: str
 ) -> None:
     destination = await full()
     await replace_with(destination, 1, content)
@@ -126,8 +126,8 @@ async def test_what_is_rotten_is_an_alarm_until_it_is_whole_or_gone(
     done = await turn(destination, 3)
 
     (line,) = done.rotten
-    assert line.startswith(f"disk: {named(1)} is corrupted: ")
-    assert words in line
+    assert line.startswith(f"disk: {named(1)} {words}")
+    assert mend in line
     assert done.note.readings[named(1)].state == state
     again = await turn(destination, now=NOW + DAY)
     assert again.read[0] == named(1), "it is read again, beside the next"

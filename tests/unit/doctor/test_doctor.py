@@ -247,7 +247,7 @@ async def test_a_newest_that_its_manifest_does_not_describe_is_named() -> None:
 async def test_what_was_damaged_when_it_was_read_back_is_named() -> None:
     old, new = ago(hours=1), ago(minutes=1)
     destination = await holding("s3", old, new)
-    note = ScrubNote({named(old): LastReading(NOW, "mismatch")}, ("gone.snap",), NOW)
+    note = ScrubNote({named(old): LastReading(NOW, "broken")}, ("gone.snap",), NOW)
     await destination.storage.put(SCRUB_NAME, BytesSource(note.to_json(None)))
     fresh, rotten, gone = await said(destination)
     assert fresh[0] == "success"

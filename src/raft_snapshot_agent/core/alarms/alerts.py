@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import chain
 from shlex import quote
 
 from raft_snapshot_agent.core.advice import acknowledge, advise
@@ -216,14 +217,16 @@ def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator
 
 def _list_broken(survey: Survey) -> list[str]:
     """List unusable snapshots of a storage: known ones, and those found when read back."""
-    known = []
+    known, note = list[str](), survey.scrubbed
     if survey.census is not None:
         found = [
             ("known to be broken", survey.census.broken),
             (MISDESCRIBED, survey.census.mismatched),
         ]
         known = [f"{what}: {_enumerate(stored)}" for what, stored in found if stored]
-    return known + ([] if survey.scrubbed is None else survey.scrubbed.doubts)
+        for one in chain.from_iterable(stored for _, stored in found):
+            note = note and note.without(one.name)  # else it is told twice
+    return known + ([] if note is None else note.doubts)
 
 
 def _enumerate(stored: Iterable[Stored]) -> str:

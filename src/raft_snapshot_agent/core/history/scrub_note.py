@@ -15,10 +15,13 @@ from datetime import datetime
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.notes import moment, one_line
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, NO_TIME, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, MISDESCRIBED, NO_TIME, Stored
 
 WHOLE = "whole"
-_STATES = {WHOLE, "broken", "mismatch"}
+MISMATCH = "mismatch"
+"""Whole, but another snapshot than the one that its manifest describes."""
+_STATES = {WHOLE, "broken", MISMATCH}
+_CORRUPTED = "corrupted when it was read back"
 _PURPOSE = b"raft-snapshot-scrub-1\n"
 _MOST = 3000
 """Most readings in a note, so that it stays within the size that is read."""
@@ -35,7 +38,7 @@ class LastReading:
     state: str = WHOLE
 
     @property
-    def is_rotten(self) -> bool:
+    def is_unusable(self) -> bool:
         return self.state != WHOLE
 
     def __str__(self) -> str:
@@ -55,14 +58,15 @@ class ScrubNote:
 
     @property
     def rotten(self) -> tuple[str, ...]:
-        """Names of the damaged snapshots."""
-        return tuple(name for name, one in self.readings.items() if one.is_rotten)
+        """Names of the damaged and exchanged snapshots."""
+        return tuple(name for name, one in self.readings.items() if one.is_unusable)
 
     @property
     def doubts(self) -> list[str]:
-        """Damaged and missing snapshots, as text for `check`."""
+        """Damaged, exchanged and missing snapshots, as text for `check`."""
         found = [
-            (self.rotten, "corrupted when it was read back"),
+            ([one for one in self.rotten if not self.is_exchanged(one)], _CORRUPTED),
+            ([one for one in self.rotten if self.is_exchanged(one)], MISDESCRIBED),
             (self.vanished, "missing, but not deleted by retention"),
         ]
         return [
@@ -70,6 +74,10 @@ class ScrubNote:
             for names, what in found
             if names
         ]
+
+    def is_exchanged(self, name: str) -> bool:
+        """Return whether another snapshot was found under a name."""
+        return name in self.readings and self.readings[name].state == MISMATCH
 
     def of(self, stored: Stored) -> LastReading | None:
         """Return the last reading of a snapshot; `None` if unknown."""
@@ -79,7 +87,7 @@ class ScrubNote:
         """Return the note with one more reading; if there are too many, drop the oldest."""
         kept = dict(self.without(name).readings)
         if len(kept) >= _MOST:
-            del kept[min(kept, key=lambda other: (kept[other].is_rotten, kept[other].at))]
+            del kept[min(kept, key=lambda other: (kept[other].is_unusable, kept[other].at))]
         return replace(self, readings={**kept, name: reading})
 
     def about(self, stored: Collection[Stored], static_name: str | None) -> ScrubNote:

@@ -12,7 +12,7 @@ from tests.unit.core.statuses import HOUR, NOW, agent, cluster, held, minutes, r
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
 from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts, is_over
 from raft_snapshot_agent.core.alarms.problems import ProblemKind, Severity, list_problems
-from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census, census
@@ -181,6 +181,18 @@ def test_a_snapshot_that_was_exchanged_is_told() -> None:
     (found,) = find_alerts(agent(cluster(storage(holding=held(survey=listed)))))
     assert found.event is AlertEvent.SCRUB_FAILED
     assert "not what its manifest describes: c.snap" in found.text
+
+
+def test_what_the_listing_and_the_scrub_found_is_told_once() -> None:
+    exchanged = Stored("c.snap", NOW, 1, verified=True, mismatched=True)
+    readings = {name: LastReading(NOW, "mismatch") for name in ("c.snap", "a.snap")}
+    seen = census((exchanged, Stored("b.snap", NOW - HOUR, 1)), NOW)
+    listed = Survey(seen, 2, scrubbed=ScrubNote(readings, looked_at=NOW))
+    (found,) = find_alerts(agent(cluster(storage(holding=held(survey=listed)))))
+    told, _, _ = found.text.rpartition("; ")
+    assert (
+        told == "not what its manifest describes: c.snap; a.snap is not what its manifest describes"
+    )
 
 
 def test_a_cluster_that_is_disabled_or_stuck_fails() -> None:

@@ -68,6 +68,15 @@ def test_what_is_gone_is_forgotten() -> None:
     assert note.about(stored(1), None).rotten == ("1h",)
 
 
+def test_what_was_exchanged_is_not_called_corrupted() -> None:
+    note = ScrubNote({"1h": LastReading(NOW, "mismatch"), "2h": LastReading(NOW, "broken")})
+
+    assert note.doubts == [
+        "2h is corrupted when it was read back",
+        "1h is not what its manifest describes",
+    ]
+
+
 def test_what_was_replaced_or_is_back_is_forgotten() -> None:
     (latest,) = stored(1)
     note = ScrubNote({latest.name: LastReading(NOW - 2 * HOUR, "broken")}, ("2h", "3h"), NOW)

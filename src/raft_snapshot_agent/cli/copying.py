@@ -18,7 +18,8 @@ from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.choice import Newest
-from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState, find_copied
+from raft_snapshot_agent.restore.copying import Copying, CopyResult, CopyState
+from raft_snapshot_agent.restore.nearest import find_named
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.service import assembly
 
@@ -48,6 +49,7 @@ def copy(loaded: Loaded, wish: CopyWish, layout: Format) -> int:
         await _follow(copying, readers, wish, done)
         if not wish.dry_run:
             await _admit(copying, readers)
+            await _warn_of_uncounted(copying, done)
 
     wait_for(work)
     output.table([_row(one) for one in done], layout)
@@ -80,7 +82,7 @@ async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredRead
     if wish.every:
         return [StoredReader(source, one) for one in await source.stored()]
     if wish.snapshot is not None:
-        return [StoredReader(source, find_copied(await source.stored(), wish.snapshot))]
+        return [StoredReader(source, find_named(await source.stored(), wish.snapshot))]
     latest = await choose_reader([source], Newest())
     return [latest] if isinstance(latest, StoredReader) else []
 
@@ -88,6 +90,12 @@ async def _choose_copied(source: Destination, wish: CopyWish) -> list[StoredRead
 async def _admit(copying: Copying, readers: Sequence[StoredReader]) -> None:
     if trouble := await copying.admit(readers):
         output.warn(trouble)
+
+
+async def _warn_of_uncounted(copying: Copying, done: Sequence[CopyResult]) -> None:
+    there = {one.stored.name for one in done if one.state is not CopyState.FAILED}
+    if doubt := await copying.describe_uncounted(there):
+        output.warn(doubt)
 
 
 async def _follow(

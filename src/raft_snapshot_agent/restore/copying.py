@@ -7,13 +7,14 @@ agent that takes snapshots there does that.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
@@ -26,12 +27,10 @@ from raft_snapshot_agent.errors import (
     AgentError,
     LoginRefused,
     NotThereYet,
-    SnapshotNotFound,
     StorageError,
     StorageUnavailable,
 )
 from raft_snapshot_agent.restore.fetching import Fetched, fetch_copy
-from raft_snapshot_agent.restore.nearest import describe_nearest
 from raft_snapshot_agent.restore.reader import StoredReader
 from raft_snapshot_agent.storage.base import BytesSource
 
@@ -123,6 +122,29 @@ class Copying:
         except StorageError as error:
             return f"{self.target.name}: {_FLOOD}: {error}"
         return ""
+
+    async def describe_uncounted(self, names: Collection[str]) -> str:
+        """Return a warning of copies that do not count in the target; empty: all do.
+
+        With a key, unsigned ones count only if they were there before its first signed one.
+        """
+        if self.target.signing is None:
+            return ""
+        proofs = self.target.proofs
+        try:
+            there = await self._list_target()
+            judge = await proofs.judge([*there.values()])
+            copied = [one for name, one in there.items() if name in names]
+            doubted = [one.name for one in await proofs.worth(judge, copied) if one.doubt]
+        except StorageError as error:
+            return f"{self.target.name}: not known whether the copies count there: {error}"
+        if not doubted:
+            return ""
+        return (
+            f"{self.target.name}: does not count for retention there, and is never deleted by it:"
+            f" {enumerate_names(doubted)} (unsigned ones count only if they are copied before the"
+            " first signed one is there; prune --dry-run says why)"
+        )
 
     async def _list_target(self) -> Mapping[str, Stored]:
         try:
@@ -257,19 +279,6 @@ class Copying:
         for one in beside:
             if lies[one]:
                 await self.target.storage.delete(one.name_for(name))
-
-
-def find_copied(listed: Iterable[Stored], name: str) -> Stored:
-    """Find the snapshot to copy.
-
-    Raises:
-        SnapshotNotFound: It does not exist.
-    """
-    known = {one.name: one for one in listed}
-    if name in known:
-        return known[name]
-    hint = f"{describe_nearest(name, known)}list shows what is stored"
-    raise SnapshotNotFound(f"no snapshot is called {name}", hint=hint)
 
 
 def _without_known(text: bytes) -> bytes:

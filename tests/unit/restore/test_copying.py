@@ -233,6 +233,31 @@ async def test_what_seems_to_be_there_is_read_if_it_is_asked_for(tmp_path: Path)
     assert objects(target) == objects(source)
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_unsigned_copies_that_do_not_count_are_told(tmp_path: Path, is_first: bool) -> None:
+    """They count if they come before the first signed one of the target."""
+    source, target = place("a"), place("b", signing=lambda: KEYS)
+    old = [await store(source, hours) for hours in (3, 2)]
+    source = replace(source, signing=lambda: KEYS)
+    new = await store(source, 1, known=write_known(old))
+    if not is_first:
+        await store(target, 0, known=write_known([]))
+    await copy(source, target, tmp_path)
+
+    told = await Copying(source, target, tmp_path).describe_uncounted({*old, new})
+
+    if is_first:
+        assert told == ""
+    else:
+        assert told.startswith("b: does not count for retention there, and is never deleted by it")
+        assert all(name in told for name in old)
+        assert new not in told
+    done = await target.proofs.worth(
+        await target.proofs.judge(await target.stored()), await target.stored()
+    )
+    assert [one.name for one in done if one.doubt] == ([] if is_first else [*reversed(old)])
+
+
 async def test_without_the_key_what_agents_with_it_read_stays(tmp_path: Path) -> None:
     source, target = place("a"), place("b")
     name = await store(source, 1)

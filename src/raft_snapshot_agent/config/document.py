@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, time
 from typing import Any
 
-from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, KeyPath, Mark, format_path
+from raft_snapshot_agent.config.keys import DEEPEST, PUT_IN_QUOTES, KeyPath, Mark, format_path
 from raft_snapshot_agent.config.positions import TextError, json_marks, toml_marks
 from raft_snapshot_agent.errors import ConfigError
 
@@ -158,8 +158,15 @@ def _too_long_number(text: str) -> TextError:
 
 
 def _refuse_unwritable(value: Any, path: KeyPath, marks: Mapping[KeyPath, Mark]) -> None:
-    """Refuse what no setting may have: NUL, surrogates, and numbers of more than 64 bits."""
+    """Refuse what no setting may have: NUL, surrogates, and numbers of more than 64 bits.
+
+    Raises:
+        TextError: It has such a value.
+        RecursionError: It is nested too deeply.
+    """
     match value:
+        case dict() | list() if len(path) > DEEPEST:
+            raise RecursionError
         case dict():
             for key, child in value.items():
                 _refuse_unwritable(str(key), (*path, key), marks)

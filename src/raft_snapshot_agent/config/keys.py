@@ -12,6 +12,8 @@ KeyPosition = Callable[[KeyPath], str]
 """Returns the position of a key: `FILE:LINE:COLUMN: key`."""
 Origin = Callable[[KeyPath], KeyPath]
 """Returns the path in the document of a key that is validated under another path."""
+DEEPEST = 100
+"""Most lists and mappings within each other; no setting needs more than a few."""
 _KEY = re.compile(r"[\w./-]{1,64}")
 PUT_IN_QUOTES = "put it in quotes if it is a value, such as a password"
 """Hint where a value without quotes was perhaps read as a key."""

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     Field,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -56,7 +57,8 @@ def _suffix(suffix: str) -> str:
     return suffix
 
 
-Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_share)]
+_as_share = WithJsonSchema({"type": ["number", "string"], "minimum": 0, "maximum": 1})
+Share = Annotated[float, Field(ge=0, le=1), BeforeValidator(_share), _as_share]
 FileSuffix = Annotated[str, AfterValidator(_suffix), MAY_BE_EMPTY]
 
 

@@ -47,7 +47,8 @@ def schema() -> dict[str, Any]:
     }
     common["clusters"]["additionalProperties"] = cluster
     dialect = {"$schema": GenerateJsonSchema.schema_dialect}
-    return {**dialect, **described, "properties": {**keys, **common}}
+    of_editors = {"$schema": {"type": "string"}}
+    return {**dialect, **described, "properties": {**of_editors, **keys, **common}}
 
 
 def _drop_empty(value: Any) -> Any:

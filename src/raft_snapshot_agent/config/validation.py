@@ -239,7 +239,7 @@ def _unknown_value(finding: _Finding) -> _Fault:
     known = [str(one) for one in finding.node.get("enum", [finding.node.get("const")])]
     if not isinstance(finding.value, str):
         what = f"must be one of {', '.join(known)}, not {kind(finding.value)}"
-        return _Fault(finding.path, what, _quotes(finding.value))
+        return _Fault(finding.path, what)
     hint = _suggestion(suggest_value(finding.value, known), known)
     return _Fault(finding.path, f"unknown value {finding.value!r}", hint)
 

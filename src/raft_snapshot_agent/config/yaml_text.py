@@ -7,15 +7,13 @@ from typing import Any
 
 import yaml
 
-from raft_snapshot_agent.config.keys import PUT_IN_QUOTES, SPACE_AFTER_COLON, KeyPath, Mark
+from raft_snapshot_agent.config.keys import DEEPEST, PUT_IN_QUOTES, SPACE_AFTER_COLON, KeyPath, Mark
 from raft_snapshot_agent.config.positions import TextError, given_twice
 
 _MOST_UNFOLDED = 10_000
 """Values that aliases may add to those in the file."""
 _UNFOLDED_EACH = 20
 """More of them for each value in the file: many clusters may share long defaults."""
-_DEEPEST = 100
-"""Most brackets within each other: the library takes ever longer for each."""
 _TAG = "tag:yaml.org,2002:"
 _NUMBERS = {f"{_TAG}int", f"{_TAG}float"}
 _DECIMAL = re.compile(
@@ -58,10 +56,10 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, Mark]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses deep nesting before it has cost much time."""
+    """Refuses deep nesting before it costs time: the library takes ever longer for each bracket."""
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
-        if self.flow_level == _DEEPEST:
+        if self.flow_level == DEEPEST:
             raise RecursionError
         super().fetch_flow_collection_start(token)
 

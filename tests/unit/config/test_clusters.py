@@ -266,7 +266,7 @@ def test_the_schema_gives_a_cluster_every_key_but_those_of_the_whole() -> None:
     described = schema()["properties"]
     cluster = described["clusters"]["additionalProperties"]["properties"]
     assert set(cluster) == set(Config.model_fields) - set(Fleet.model_fields)
-    assert set(described) == set(Config.model_fields) | set(Fleet.model_fields)
+    assert set(described) == {"$schema", *Config.model_fields, *Fleet.model_fields}
 
 
 def test_each_cluster_has_a_lease_of_kubernetes_of_its_own(write: WriteFile) -> None:

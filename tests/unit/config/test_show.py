@@ -60,6 +60,27 @@ def test_the_schema_knows_every_key_and_our_durations() -> None:
     assert "PT" not in json.dumps(described)
 
 
+@pytest.mark.parametrize(
+    ("document", "path", "kind"),
+    [
+        ({"guard": {"max_shrink": "50%"}}, ("$defs", "GuardSettings", "max_shrink"), "string"),
+        ({"guard": {"max_mount_shrink": 1}}, ("$defs", "GuardSettings", "max_mount_shrink"), "number"),
+        ({"storages": [{"type": "local", "path": "/x", "owner": 1000}]}, ("$defs", "LocalSettings", "owner"), "integer"),
+        ({"storages": [{"type": "local", "path": "/x", "group": "root"}]}, ("$defs", "LocalSettings", "group"), "string"),
+        ({"$schema": "schema.json", "run_on": "leader"}, ("$schema",), "string"),
+    ],
+)  # fmt: skip
+def test_the_schema_takes_what_the_agent_takes(
+    load_text: LoadText, document: object, path: tuple[str, ...], kind: str
+) -> None:
+    load_text("c.json", json.dumps(document))
+    node = schema()
+    *around, key = path
+    for step in around:
+        node = node[step]
+    assert kind in node["properties"][key]["type"]
+
+
 @pytest.mark.parametrize("kind", ["LocalSettings", "S3Settings", "AppRoleAuth", "KubernetesAuth"])
 def test_the_schema_tells_the_kinds_apart(kind: str) -> None:
     assert schema()["$defs"][kind]["additionalProperties"] is False

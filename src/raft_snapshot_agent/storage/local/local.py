@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, TypeVarTuple, Unpack
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 from raft_snapshot_agent.errors import (
     ConfigError,
@@ -71,7 +71,8 @@ def _mount_point(value: Any) -> Any:
     raise ValueError("must be true, false or the absolute path of a mount point")
 
 
-_Named = Annotated[str, BeforeValidator(_named)]
+_name_or_number = WithJsonSchema({"type": ["string", "integer"]})
+_Named = Annotated[str, BeforeValidator(_named), _name_or_number]
 
 
 class LocalSettings(StorageSettings):

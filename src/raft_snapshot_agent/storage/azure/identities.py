@@ -33,6 +33,7 @@ from raft_snapshot_agent.redaction import one_line, remember
 from raft_snapshot_agent.secret import Secret
 from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.http.metadata import MetadataService, briefly
+from raft_snapshot_agent.storage.http.patience import note_pause
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -230,7 +231,8 @@ def _given(doing: str, source: str, answer: BaseHTTPResponse) -> AzureToken:
     told = read_document(answer.data.decode(errors="replace")).with_status(answer.status)
     if answer.status in {408, 410, 429} or answer.status // 100 == 5:
         why = f"{doing}: {source} gives no token now ({told})"
-        raise StorageUnavailable(why, hint="it may be temporary; check its status")
+        error = StorageUnavailable(why, hint="it may be temporary; check its status")
+        raise note_pause(error, answer)
     raise LoginRefused(f"{doing}: the login was refused ({told})", hint=LOGIN_HINT)
 
 

@@ -21,6 +21,7 @@ from raft_snapshot_agent.storage.gcs.multipart import BYTES, JSON, two_parts
 from raft_snapshot_agent.storage.http.bucket_client import CHUNK, send_logged_in
 from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.http.pages import PAGE, PAGE_BYTES, PagedList, size_of
+from raft_snapshot_agent.storage.http.patience import note_pause
 from raft_snapshot_agent.storage.limits import MOST_OBJECTS
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class GcsBucket:
         """Return the error for a refusal."""
         with self._http.translated(doing, self._endpoint):
             told = GcsAnswer.of(answer)
-        error = refusal(doing, told, of_object=of_object)
+        error = note_pause(refusal(doing, told, of_object=of_object), answer)
         if isinstance(error, LoginRefused) and isinstance(self._identity, Nobody):
             return LoginRefused(error.message, hint="it requires a login: remove anonymous: true")
         return error

@@ -18,6 +18,7 @@ from raft_snapshot_agent.small_file import read_text
 from raft_snapshot_agent.storage.gcs.errors import LOGIN_HINT, GcsAnswer, login_refusal, tidy
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
 from raft_snapshot_agent.storage.http.http import Http
+from raft_snapshot_agent.storage.http.patience import note_pause
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -53,7 +54,8 @@ class Transport:
         answer = self._http.ask(self._doing, method, url, headers or {}, content)
         if answer.status >= 500 or answer.status in {408, 429}:
             told = GcsAnswer.of(answer)
-            raise login_refusal(self._doing, "the server that exchanges tokens", told)
+            error = login_refusal(self._doing, "the server that exchanges tokens", told)
+            raise note_pause(error, answer)
         return answer
 
 

@@ -27,6 +27,7 @@ from raft_snapshot_agent.storage.gcs.key import PrivateKey
 from raft_snapshot_agent.storage.gcs.token import SCOPE, GcsToken
 from raft_snapshot_agent.storage.http.http import Http
 from raft_snapshot_agent.storage.http.metadata import MetadataService, briefly
+from raft_snapshot_agent.storage.http.patience import note_pause
 from raft_snapshot_agent.storage.objectstore.connection import environment
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def _instance_token(http: Http, doing: str) -> GcsToken:
 
 def _given(doing: str, source: str, answer: BaseHTTPResponse) -> GcsToken:
     if answer.status != 200:
-        raise login_refusal(doing, source, GcsAnswer.of(answer))
+        raise note_pause(login_refusal(doing, source, GcsAnswer.of(answer)), answer)
     try:
         document = read_json(answer.data)
         return GcsToken(str(document["access_token"]), float(document["expires_in"]))

@@ -190,9 +190,11 @@ class _Session:
     ) -> BaseHTTPResponse:
         """Send a request, with retries where they may help, so that the upload is not lost."""
         for wait in _WAITS:
-            with suppress(StorageUnavailable):
+            try:
                 return self._once(headers, body)
-            if stop.wait(wait):
+            except StorageUnavailable as error:
+                pause = max(wait, error.pause)
+            if stop.wait(pause):
                 raise Stopped("the upload was cancelled")
         return self._once(headers, body)
 

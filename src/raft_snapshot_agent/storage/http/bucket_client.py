@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from raft_snapshot_agent.errors import StorageDenied, StorageError
 from raft_snapshot_agent.storage.http.answers import require_etag
-from raft_snapshot_agent.storage.http.patience import ask_patiently
+from raft_snapshot_agent.storage.http.patience import ask_patiently, note_pause
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -175,7 +175,7 @@ class BucketClient(Generic[S]):
         answer = send_logged_in(send, self.store.forget)
         if answer.status in _SUCCESS or answer.status in also:
             return answer
-        raise self.store.refused(doing, answer)
+        raise note_pause(self.store.refused(doing, answer), answer)
 
     def put(self, doing: str, key: str, content: Buffer, *, plain: bool) -> None:
         """Store a small object in one request; `plain`: in the class cheapest to read."""

@@ -62,8 +62,8 @@ class ObjectDownload:
         for wait in _WAITS:
             try:
                 return self._piece()
-            except StorageUnavailable:
-                time.sleep(wait)
+            except StorageUnavailable as error:
+                time.sleep(max(wait, error.pause))
         return self._piece()
 
     def close(self) -> None:

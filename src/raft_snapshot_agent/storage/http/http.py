@@ -28,6 +28,7 @@ from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.redaction import one_line
 from raft_snapshot_agent.secret import header_value
 from raft_snapshot_agent.storage.error_codes import hint_for_certificate
+from raft_snapshot_agent.storage.http.patience import note_pause
 from raft_snapshot_agent.storage.objectstore.connection import trouble_at_proxy
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def refusal(
     if answer.status in {501, 505}:
         return StorageError(why, hint=f"the server does not know how to do this: {otherwise}")
     if answer.status in _BUSY or answer.status >= 500:
-        return StorageUnavailable(why, hint=_LATER)
+        return note_pause(StorageUnavailable(why, hint=_LATER), answer)
     return StorageError(why, hint=otherwise)
 
 

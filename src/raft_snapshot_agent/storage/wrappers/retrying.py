@@ -8,6 +8,8 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+import anyio
+
 from raft_snapshot_agent.errors import StorageUnavailable
 from raft_snapshot_agent.observe.debug_log import log_step
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
@@ -34,7 +36,8 @@ class RetryingStorage(ForwardingStorage):
         Arguments:
             storage: The wrapped storage.
             attempts: Number of attempts, including the first.
-            wait: Wait before the second attempt, doubled for each further one, with jitter.
+            wait: Wait before the second attempt, doubled for each further one, with jitter, and
+                in addition to the time for which the storage asks.
         """
         super().__init__(storage)
         self._attempts = attempts
@@ -92,6 +95,7 @@ class RetryingStorage(ForwardingStorage):
                     log_step(
                         f"retrying {verb} {where}", storage=self.kind, tried=tried, error=error
                     )
+                    await anyio.sleep(error.pause)  # in addition to the wait below
                 raise
 
         return await _load_caller(self._attempts, self._wait)(attempt)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import pytest
 import structlog
 from tests.contract.sources import Watched
@@ -39,12 +40,15 @@ class Failing:
         self._error = error
         self.calls = 0
         self.read_from: list[int] = []
+        self.pause = 0.0
 
     def _fail(self) -> None:
         self.calls += 1
         if self._left:
             self._left -= 1
-            raise self._error("a test wants this")
+            error = self._error("a test wants this")
+            error.pause = self.pause
+            raise error
 
     def location(self, name: str) -> str:
         return f"failing:{name}"
@@ -222,3 +226,18 @@ async def test_the_waits_between_tries_are_seconds_that_grow(
         await RetryingStorage(Failing(99)).entries()
     first, second = waits
     assert 2 <= first <= 4 <= second <= 6
+
+
+async def test_a_store_that_asks_for_time_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(anyio, "sleep", wait)
+    failing = Failing(9)
+    failing.pause = 20.0
+    with pytest.raises(StorageUnavailable):
+        await RetryingStorage(failing, wait=AT_ONCE).entries()
+    assert failing.calls == 3
+    assert waits == [20.0, 20.0]

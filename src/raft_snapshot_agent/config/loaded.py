@@ -170,7 +170,10 @@ def _describe_half(
     if getattr(tls, there) is not None:
         return ConfigError(f"{place(_TLS)}: client_cert and client_key go together", hint=hint)
     variable = find_tls_variable(there, environ)
-    return ConfigError(f"{variable} is set without VAULT_{lacking.upper()}", hint=hint)
+    return ConfigError(
+        f"{place(_TLS)}: {variable} is set without VAULT_{lacking.upper()}",
+        hint=f"{hint}; or, where another cluster needs it, write {variable} into the file there",
+    )
 
 
 def address_notes(

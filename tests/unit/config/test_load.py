@@ -232,7 +232,15 @@ def test_half_a_pair_in_the_environment_is_named(
 ) -> None:
     with pytest.raises(ConfigError) as caught:
         load_text("c.yaml", "run_on: anywhere\n", environ)
-    assert caught.value.message == why
+    assert caught.value.message.endswith(f"c.yaml:1:1: vault.tls: {why}")
+
+
+def test_of_several_clusters_the_one_is_named_that_has_half_a_pair(load_text: LoadText) -> None:
+    text = "clusters:\n  a: {vault: {tls: {client_cert: /c.pem}}}\n  b: {run_on: anywhere}\n"
+    with pytest.raises(ConfigError) as caught:
+        load_text("c.yaml", text, {"VAULT_CLIENT_KEY": "/k.pem"})
+    assert "clusters.b.vault.tls: VAULT_CLIENT_KEY is set without" in caught.value.message
+    assert "write VAULT_CLIENT_KEY into the file" in caught.value.hint
 
 
 def test_the_environment_fills_what_the_file_leaves_out(load_text: LoadText) -> None:

@@ -195,7 +195,7 @@ async def make_room(
     if not isinstance(before, History):
         return Room(obstacle="" if before is None else before.message)
     if before.alarm is not None:
-        return Room(obstacle=before.alarm.remedy)
+        return Room(obstacle=before.alarm.describe_remedy(destination.cluster))
     if not before.accepts(manifest, destination.losses):
         return Room(obstacle="the new snapshot would raise an alarm")
     delivery = Delivery(destination.name, destination.storage.kind)

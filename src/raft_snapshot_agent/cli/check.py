@@ -81,7 +81,7 @@ def _shelves(fleet: LoadedFleet) -> list[Shelf]:
     return [
         (cluster, destination, loaded.timing)
         for cluster, loaded in fleet.clusters.items()
-        for destination in assembly.destinations(loaded.config)
+        for destination in assembly.destinations(loaded.config, cluster=cluster)
     ]
 
 

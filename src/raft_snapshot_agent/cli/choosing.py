@@ -91,7 +91,8 @@ def open_storages(
     """
     if any(not isinstance(one, InFile) for one in wanted):
         with _explain_names([one.name for one in wanted if isinstance(one, Named)]):
-            return assembly.destinations(load().config, only)
+            loaded = load()
+            return assembly.destinations(loaded.config, only, cluster=loaded.name)
     if only is not None:
         raise ConfigError(
             f"--storage {only} does nothing for a file",

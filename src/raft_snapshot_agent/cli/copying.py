@@ -64,7 +64,8 @@ def _open_places(loaded: Loaded, wish: CopyWish) -> tuple[Destination, Destinati
             hint="name two storages; config show has them",
         )
     source, target = [
-        assembly.destinations(loaded.config, name)[0] for name in (wish.source, wish.target)
+        assembly.destinations(loaded.config, name, cluster=loaded.name)[0]
+        for name in (wish.source, wish.target)
     ]
     for place in (source, target):
         if place.static_name is not None:

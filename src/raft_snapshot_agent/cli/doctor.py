@@ -28,7 +28,7 @@ def doctor(loaded: Loaded, layout: Format, *, probe: bool = False) -> int:
     """
     config = with_token_file(loaded, os.environ).config
     by_file = loaded.config.vault.auth is None and config.vault.auth is not None
-    destinations = assembly.destinations(config) if config.storages else ()
+    destinations = assembly.destinations(config, cluster=loaded.name) if config.storages else ()
     cluster = Cluster(config.vault, config.run_on)
     context = CheckContext(config, os.environ, destinations, cluster, tell=output.talk)
     context.token_file = environment_token_file(os.environ) if by_file else None

@@ -42,7 +42,7 @@ class Wish:
 
 def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     """Apply retention now and print why each snapshot is kept; return the exit code."""
-    destinations = assembly.destinations(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only, cluster=loaded.name)
     agent = assembly.agent(loaded.config, destinations, by_hand=True)
     done: list[tuple[Destination, Pruned]] = []
     failed: dict[str, int] = {}
@@ -183,7 +183,7 @@ def _each(
     done: str,
     deed: Callable[[Destination], Awaitable[None]],
 ) -> int:
-    destinations = assembly.destinations(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only, cluster=loaded.name)
     codes: list[int] = []
     found: list[Destination] = []
 

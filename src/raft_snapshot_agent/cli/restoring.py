@@ -95,7 +95,9 @@ def restore_snapshot(loaded: Loaded, wish: RestoreWish) -> int:
         raise ConfigError("no terminal to confirm the restore at", hint="give --yes")
     keys = read_keys(wish.unseal_keys)
     loaded = by_hand(loaded, os.environ)
-    everywhere = assembly.destinations(loaded.config) if loaded.config.storages else ()
+    everywhere = (
+        assembly.destinations(loaded.config, cluster=loaded.name) if loaded.config.storages else ()
+    )
     restoring = _Restoring(loaded, wish, keys, everywhere)
     try:
         after = wait_for(restoring.run)

@@ -178,7 +178,9 @@ class FileReloader:
                     f"Storage {storage} cannot be used now, and each run tries it again: {line}",
                     fact=LogEvent.STORAGE_DISABLED,
                 )
-        agent = assembly.agent(config, assembly.destinations(config), limiter=self._limiter)
+        agent = assembly.agent(
+            config, assembly.destinations(config, cluster=name), limiter=self._limiter
+        )
         log.info(
             f"raft-snapshot-agent {__version__}: a snapshot {_appointments(config)}",
             fact=LogEvent.STARTED,
@@ -195,9 +197,9 @@ class FileReloader:
             seed=loaded.dialect == "seed",
             patience=assembly.patience(config),
             shared=config.run_on == "leader" or config.lease is not None,
-            drills=plan_drills(config, position),
+            drills=plan_drills(config, position, name),
             name=name,
-            scrubs=plan_scrubs(config),
+            scrubs=plan_scrubs(config, name),
         )
 
 

@@ -54,7 +54,7 @@ def run_once(fleet: LoadedFleet, *, require_leader: bool) -> int:
             log_disabled(fault, told)
             codes[name] = fault.exit_code
             return
-        destinations = served[name] = assembly.destinations(loaded.config)
+        destinations = served[name] = assembly.destinations(loaded.config, cluster=name)
         agent = assembly.agent(loaded.config, destinations, limiter=limiter)
         report = await agent.run_and_leave()
         Journal(told, cluster=name, seed=loaded.dialect == "seed").report(report)

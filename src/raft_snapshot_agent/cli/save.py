@@ -13,7 +13,7 @@ from raft_snapshot_agent.cli.target import binary_output, prepare_snapshot_file
 from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.check import check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
-from raft_snapshot_agent.core.advice import CHECK_FIRST
+from raft_snapshot_agent.core.advice import acknowledge
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
@@ -26,7 +26,7 @@ from raft_snapshot_agent.storage.pipe import PipeStorage
 def save_everywhere(loaded: Loaded, only: str | None) -> int:
     """Save a snapshot to the configured storages; return the exit code."""
     loaded = by_hand(loaded, os.environ)
-    destinations = assembly.destinations(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only, cluster=loaded.name)
     check_to_run(loaded.config, os.environ, loaded.position)
     return _finish(assembly.agent(loaded.config, destinations, by_hand=True), loaded)
 
@@ -60,15 +60,16 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
         agent: Takes the snapshot.
         told: The configuration that says where metrics of its storages are written or pushed.
     """
+    cluster = "" if told is None else told.name
 
     async def work() -> Report:
         async with show_progress(lambda: agent.received):
             report = await agent.run_and_leave()
         for why in agent.cluster.session.left_behind:
-            _warn(why)
-        record_run(report, "" if told is None else told.name)
+            output.warn(why)
+        record_run(report, cluster)
         for why in await finish_traces():
-            _warn(why)
+            output.warn(why)
         if told is not None and told.config.metrics is not None:
             from raft_snapshot_agent.service.run_metrics import leave_metrics
 
@@ -77,15 +78,11 @@ def _finish(agent: Agent, told: Loaded | None = None) -> int:
         return report
 
     report = wait_for(work)
-    _tell(report)
+    _tell(report, cluster)
     return report.exit_code
 
 
-def _warn(why: str) -> None:
-    output.warn(why)
-
-
-def _tell(report: Report) -> None:
+def _tell(report: Report, cluster: str) -> None:
     if report.error is not None:
         raise report.error
     snapshot = report.snapshot
@@ -100,5 +97,5 @@ def _tell(report: Report) -> None:
         for warning in delivery.warnings:
             output.warn(f"{delivery.storage}: {warning}")
         if delivery.alarm:
-            why = f"{delivery.alarm}; {CHECK_FIRST}, run prune --acknowledge"
+            why = f"{delivery.alarm}; {acknowledge(cluster)}"
             output.talk(f"alarm: retention suspended for {delivery.storage}: {why}")

@@ -105,7 +105,7 @@ def ask_storages(load: Callable[[], LoadedFleet]) -> Document:
     shelves = [
         (cluster, destination, loaded.timing)
         for cluster, loaded in fleet.clusters.items()
-        for destination in assembly.destinations(loaded.config)
+        for destination in assembly.destinations(loaded.config, cluster=cluster)
     ]
     holdings = wait_for(lambda: look_at_all([(one, timing) for _, one, timing in shelves], now))
     storages: dict[str, list[StorageStatus]] = {name: [] for name in fleet.clusters}

@@ -53,7 +53,7 @@ def list_stored(loaded: Loaded, only: str | None, layout: Format) -> int:
                 failures.append(error)
                 output.talk(f"error: {destination.name}: {error}")
 
-    destinations = assembly.destinations(loaded.config, only)
+    destinations = assembly.destinations(loaded.config, only, cluster=loaded.name)
     wait_for(work)
     now = datetime.now(UTC)
     shown, documents = (output.Rows(rows, partial(one, now=now)) for one in (_row, _document))

@@ -77,6 +77,8 @@ class Destination:
     """The purpose of what is stored now, for its manifest."""
     told: Remembered = field(default_factory=Remembered)
     """Cache of manifests."""
+    cluster: str = ""
+    """Name of its cluster, for commands to paste; empty if there is only one."""
 
     @property
     def keys(self) -> SigningKeys | None:
@@ -244,26 +246,20 @@ class Destination:
         listing = listing or await self._listing()
         guard = self.notes.guard
         alarm = None if acknowledged or guard not in listing.notes else await self.alarm()
-        forbidden = alarm.remedy if alarm else ""
+        forbidden = alarm.describe_remedy(self.cluster) if alarm else ""
         stored = await self.verdicts.dated(listing.stored)
-        most = None if everything else self._most(stored, now)
+        rules, most = self.retention, None if everything else self._most(stored, now)
 
         def planned(stored: Sequence[Stored], forbidden: str = forbidden) -> Plan:
             return plan(
-                stored,
-                self.retention,
-                now,
-                self.zone,
-                forbidden,
-                ignore_keep_broken=broken,
-                most=most,
+                stored, rules, now, self.zone, forbidden, ignore_keep_broken=broken, most=most
             )
 
         found = await self.proofs.settled(stored, planned)
         if found.delete and not acknowledged and (why := await self._flood(stored, now)):
             newest = next(iter(list_present(stored, now) or stored))
             alarm = Alarm(why, newest.name, f"{now:%Y-%m-%dT%H:%M:%SZ}")
-            found = planned(stored, alarm.remedy)
+            found = planned(stored, alarm.describe_remedy(self.cluster))
             if guard and not dry_run:
                 await self.storage.put(guard, BytesSource(alarm.to_json()))
         review = found.review if broken else found.review[:_REVIEWED]

@@ -14,6 +14,7 @@ from typing import cast
 
 import anyio
 
+from raft_snapshot_agent.core.advice import command
 from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
@@ -215,9 +216,10 @@ def _vanished(destination: Destination, name: str) -> str:
 def _replace(destination: Destination, name: str) -> str:
     """Return the command that replaces a snapshot; a static name is that of the newest."""
     there = quote(destination.name)
+    instead = f"copy {quote(name)} --from OTHER_STORAGE --to {there}"
     if destination.static_name is not None:
-        return f"raft-snapshot-agent save --storage {there}"
-    return f"raft-snapshot-agent copy {quote(name)} --from OTHER_STORAGE --to {there}"
+        instead = f"save --storage {there}"
+    return command(instead, destination.cluster)
 
 
 def _unread(destination: Destination, found: Mapping[str, Reading]) -> list[str]:

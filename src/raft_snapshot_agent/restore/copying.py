@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
+from raft_snapshot_agent.core.advice import command
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.foreign_json import read_json
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
@@ -36,7 +37,7 @@ from raft_snapshot_agent.storage.base import BytesSource
 
 _UNAVAILABLE = 3
 """Consecutive failures after which an unreachable storage is not tried further."""
-_FLOOD = "the flood guard may take the copies for an attack (after looking, prune --acknowledge)"
+_FLOOD = "the flood guard may take the copies for an attack (after looking: {})"
 _NOT_READ = "not read: its size and manifest are the same"
 
 
@@ -120,7 +121,8 @@ class Copying:
         try:
             await admit_copies(self.target.proofs, [*there], copies, self.target.extra)
         except StorageError as error:
-            return f"{self.target.name}: {_FLOOD}: {error}"
+            mend = command("prune --acknowledge", self.target.cluster)
+            return f"{self.target.name}: {_FLOOD.format(mend)}: {error}"
         return ""
 
     async def describe_uncounted(self, names: Collection[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from raft_snapshot_agent.core.advice import advise
 from raft_snapshot_agent.core.snapshots.notes import Restored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.sidecars import read_if_any
@@ -53,10 +54,9 @@ class RestoreNotes:
             await destination.expect(restored)
 
         def say(name: str, error: AgentError) -> str:
-            return (
-                f"{name}: cannot store a note of the restore: {error}."
-                " If the next snapshot raises an alarm: prune --acknowledge"
-            )
+            cluster = self.destinations[0].cluster
+            mend = advise("If the next snapshot raises an alarm", "prune --acknowledge", cluster)
+            return f"{name}: cannot store a note of the restore: {error}. {mend}"
 
         return await _note_each(filter(lambda one: one.prunes, self.destinations), note, say)
 

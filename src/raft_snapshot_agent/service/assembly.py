@@ -31,13 +31,22 @@ _CHECKS = 4
 """Maximum time to ask whether the node leads, as a part of the lease's duration."""
 
 
-def destinations(config: Config, only: str | None = None) -> tuple[Destination, ...]:
+def destinations(
+    config: Config, only: str | None = None, *, cluster: str = ""
+) -> tuple[Destination, ...]:
     """Open the configured storages without contacting them.
+
+    Arguments:
+        config: The configuration of one cluster.
+        only: Name of the only storage to open.
+        cluster: The cluster's name; empty if there is only one.
 
     Raises:
         ConfigError: No storage is configured, or none is called `only`.
     """
-    found = tuple(_open_destination(settings, config) for settings in require_storages(config))
+    found = tuple(
+        _open_destination(settings, config, cluster) for settings in require_storages(config)
+    )
     chosen = tuple(destination for destination in found if only in (None, destination.name))
     if not chosen:
         names = ", ".join(destination.name for destination in found)
@@ -107,7 +116,7 @@ async def _require_leadership(cluster: Cluster) -> None:
     await in_thread(cluster.find_leader_for_this_agent, abandon=True)
 
 
-def _open_destination(settings: AnyStorage, config: Config) -> Destination:
+def _open_destination(settings: AnyStorage, config: Config, cluster: str) -> Destination:
     # Imported here, as `save FILE` does not need them.
     from raft_snapshot_agent.storage.wrappers.logged import LoggedStorage
     from raft_snapshot_agent.storage.wrappers.rate_limited import RateLimitedStorage
@@ -145,4 +154,5 @@ def _open_destination(settings: AnyStorage, config: Config) -> Destination:
         signing=None if config.signing is None else config.signing.open,
         pace=(settings.schedule or config.schedule).open().schedule,
         extra=config.guard.max_extra,
+        cluster=cluster,
     )

@@ -73,8 +73,9 @@ class DrillPlan:
         return await rehearse(choice.reader, self.config.drill, spool, now, tell=tell)
 
 
-def plan_drills(config: Config, position: KeyPosition) -> DrillPlan | None:
+def plan_drills(config: Config, position: KeyPosition, cluster: str) -> DrillPlan | None:
     """Return the plan of a cluster's drills; `None` if none are scheduled."""
     if config.drill.schedule is None:
         return None
-    return DrillPlan(config, position, assembly.destinations(config), config.drill.schedule.open())
+    destinations = assembly.destinations(config, cluster=cluster)
+    return DrillPlan(config, position, destinations, config.drill.schedule.open())

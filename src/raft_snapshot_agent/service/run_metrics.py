@@ -93,7 +93,7 @@ async def _describe(loaded: Loaded, report: Report | None, earlier: Carried) -> 
     if report is None:
         return ClusterStatus(loaded.name, disabled="its configuration is invalid")
     config = loaded.config
-    agent = assembly.agent(config, assembly.destinations(config), by_hand=True)
+    agent = assembly.agent(config, assembly.destinations(config, cluster=loaded.name), by_hand=True)
     service = ActiveCluster(agent, loaded.timing, get_logger(), name=loaded.name)
     began = earlier.resume(describe(service, _now()), report.started_at)
     board = StatusBoard(AgentStatus(__version__, now := _now(), now, (began,)))

@@ -25,10 +25,10 @@ class ScrubPlan:
     spool: Path
 
 
-def plan_scrubs(config: Config) -> ScrubPlan | None:
+def plan_scrubs(config: Config, cluster: str) -> ScrubPlan | None:
     """Return the plan of a cluster's scrubs; `None` if none are scheduled."""
     if config.scrub is None:
         return None
-    readable = [one for one in assembly.destinations(config) if one.prunes]
+    readable = [one for one in assembly.destinations(config, cluster=cluster) if one.prunes]
     spool = spool_folder(config, os.environ)
     return ScrubPlan(readable, config.scrub.every, config.scrub.read, spool)

@@ -141,6 +141,14 @@ async def test_what_is_rotten_is_an_alarm_until_it_is_whole_or_gone(
     assert (await turn(destination, now=NOW + 4 * DAY)).rotten == ()
 
 
+async def test_what_it_advises_names_the_cluster() -> None:
+    destination = replace(await full(), cluster="prod")
+    await replace_with(destination, 1, archive(1)[:-9])
+
+    (line,) = (await turn(destination, 3)).rotten
+    assert line.endswith("--from OTHER_STORAGE --to disk --cluster prod)")
+
+
 async def test_what_it_finds_deletes_nothing() -> None:
     destination = await full(5, retention=Retention(last=5))
     for hours in range(5):

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
-from raft_snapshot_agent.core.advice import CHECK_FIRST
+from raft_snapshot_agent.core.advice import acknowledge
 from raft_snapshot_agent.core.foreign_json import read_json
 
 GUARD_NAME = "raft-snapshot-guard.json"
@@ -36,10 +36,13 @@ class Alarm:
     def __str__(self) -> str:
         return f"{self.reason} (since {self.snapshot})"
 
-    @property
-    def remedy(self) -> str:
-        """The same, with its consequence and what to do."""
-        return f"{self}: nothing is deleted; {CHECK_FIRST}, run prune --acknowledge"
+    def describe_remedy(self, cluster: str) -> str:
+        """Return the same with its consequence and what to do.
+
+        Arguments:
+            cluster: The cluster's name; empty if it is the only one.
+        """
+        return f"{self}: nothing is deleted; {acknowledge(cluster)}"
 
     def to_json(self) -> bytes:
         return (json.dumps(asdict(self), indent=2) + "\n").encode()

@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.redaction import redact
 from raft_snapshot_agent.vault.environment import find_address_variable, find_tls_variable
-from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings
+from raft_snapshot_agent.vault.settings import TlsSettings, VaultSettings, normal_form
 
 if TYPE_CHECKING:  # imported only where a file was read
     from raft_snapshot_agent.config.document import Document
@@ -188,7 +188,7 @@ def address_notes(
         environ: The environment.
     """
     for name in ("BAO_ADDR", "VAULT_ADDR"):
-        address = environ.get(name, "").rstrip("/")
+        address = normal_form(environ.get(name, ""))
         if address and address not in used.addresses:
             winner = find_address_variable(environ)
             why = f"BAO_ADDR is set and empty, so {used.addresses[0]} is used"

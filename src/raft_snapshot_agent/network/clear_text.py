@@ -39,7 +39,9 @@ def refuse_plain_http(endpoint: str, allowed: bool | None) -> None:
     Raises:
         ValueError: The endpoint is refused.
     """
-    if (in_clear(endpoint) and not allowed) or (allowed is False and endpoint.startswith("http:")):
+    if (in_clear(endpoint) and not allowed) or (
+        allowed is False and endpoint.lower().startswith("http:")
+    ):
         raise ValueError(f"{endpoint} is not encrypted: use https, or set allow_http: true")
 
 

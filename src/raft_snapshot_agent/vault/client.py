@@ -25,7 +25,7 @@ from raft_snapshot_agent.vault.answers import (
     Redirected,
     refusal,
 )
-from raft_snapshot_agent.vault.settings import VaultSettings
+from raft_snapshot_agent.vault.settings import VaultSettings, normal_form
 from raft_snapshot_agent.vault.stream import SnapshotStream
 from raft_snapshot_agent.vault.transport import NodeConnection
 
@@ -98,7 +98,7 @@ class Node:
         try:
             return LeaderStatus(
                 is_self=answer.body.get("is_self") is True,
-                leader_address=_line(answer.body.get("leader_address")).rstrip("/"),
+                leader_address=normal_form(_line(answer.body.get("leader_address"))),
                 applied_index=_index(answer.body.get("raft_applied_index")),
                 active_since=_line(answer.body.get("active_time")),
                 ha_enabled=bool(answer.body["ha_enabled"]),
@@ -142,7 +142,7 @@ class Node:
         nodes = data.get("nodes") if isinstance(data, dict) else None
         return tuple(
             Member(
-                api_address=_line(one.get("api_address")).rstrip("/"),
+                api_address=normal_form(_line(one.get("api_address"))),
                 cluster_address=_line(one.get("cluster_address")),
                 hostname=_line(one.get("hostname")),
                 is_active=one.get("active_node") is True,

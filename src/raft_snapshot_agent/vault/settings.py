@@ -137,12 +137,12 @@ class VaultSettings(Settings):
 
 
 def checked_address(address: str) -> str:
-    """Return the address without a trailing slash.
+    """Return the address in its normal form.
 
     Raises:
         ValueError: It has no supported scheme, or invalid parts.
     """
-    address = address.strip()
+    address = normal_form(address)
     if address.startswith("unix:///"):
         return address
     if address.startswith(("unix:", "/")):
@@ -173,4 +173,13 @@ def checked_address(address: str) -> str:
         raise ValueError(f"{shown!r} is not an address: it ends before /v1")
     if parts.query or parts.fragment:
         raise ValueError(f"{shown!r} is not an address: it ends before ? and #")
-    return address.rstrip("/")
+    return address
+
+
+def normal_form(address: str) -> str:
+    """Return an address without blanks and slashes around it, its scheme in lower case.
+
+    Source: RFC 3986, section 3.1.
+    """
+    scheme, mark, rest = address.strip().rstrip("/").partition("://")
+    return f"{scheme.lower()}{mark}{rest}" if mark else scheme

@@ -198,6 +198,8 @@ _BAO, _VAULT = "https://b:8200", "https://v:8200"
             "BAO_ADDR is set and empty, so https://127.0.0.1:8200 is used",
         ),
         ({"BAO_ADDR": _BAO, "VAULT_ADDR": _BAO}, ""),
+        ({"VAULT_ADDR": f" {_VAULT}/ "}, ""),
+        ({"VAULT_ADDR": _VAULT.replace("https", "HTTPS")}, ""),
     ],
 )
 def test_a_variable_that_another_overrules_is_told(

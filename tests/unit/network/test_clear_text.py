@@ -60,6 +60,8 @@ def test_a_storage_says_what_it_allows(allowed: bool | None, remote: bool, near:
         if not refused:
             refuse_plain_http(url, allowed)
             continue
+        with pytest.raises(ValueError, match="is not encrypted"):
+            refuse_plain_http(url.replace("http", "HTTP"), allowed)
         with pytest.raises(ValueError, match="is not encrypted: use https, or set allow_http"):
             refuse_plain_http(url, allowed)
 

@@ -142,6 +142,10 @@ def test_a_leader_says_that_it_leads(node: Node, bao: OpenBaoCluster) -> None:
             LeaderStatus(False, "https://a", 0),
         ),
         (
+            {"ha_enabled": True, "leader_address": "HTTPS://A.example:8200"},
+            LeaderStatus(False, "https://A.example:8200", 0),
+        ),
+        (
             {"ha_enabled": True, "leader_address": "https://me:hunter2@a"},
             LeaderStatus(False, "https://[hidden]@a", 0),
         ),

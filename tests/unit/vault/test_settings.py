@@ -44,6 +44,8 @@ def complaint(environment: dict[str, str], **given: Any) -> str:
         ("https://[fe80::1%eth0]:8200", "https://[fe80::1%eth0]:8200"),
         ("https://vault_1.exämple:8200", "https://vault_1.exämple:8200"),
         ("https://proxy/vault/", "https://proxy/vault"),
+        ("HTTPS://Vault:8200/", "https://Vault:8200"),
+        ("Http://127.0.0.1:8200", "http://127.0.0.1:8200"),
         ("unix:///run/openbao/api.sock", "unix:///run/openbao/api.sock"),
         ("unix:///run/odd@name.sock", "unix:///run/odd@name.sock"),
         (" https://vault:8200\n", "https://vault:8200"),

@@ -22,7 +22,7 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.network.address import ProxyAddress
 from raft_snapshot_agent.network.deadline import stepwise
 from raft_snapshot_agent.network.failures import broken_by_proxy, proxy_trouble, refused_by_proxy
-from raft_snapshot_agent.network.pools import Pools
+from raft_snapshot_agent.network.pools import Pools, is_plain
 from raft_snapshot_agent.network.proxies import Proxy
 from raft_snapshot_agent.network.trust import TlsOptions
 from raft_snapshot_agent.redaction import one_line
@@ -133,7 +133,7 @@ class Http:
                 chunked=piecewise and "content-length" not in headers,
                 timeout=urllib3.Timeout(connect=connect, read=self._seconds),
             )
-        if proxy is not None and url.startswith("http:") and answer.status >= 400:
+        if proxy is not None and is_plain(url) and answer.status >= 400:
             self._note(proxy, doing, url, answer)
         return answer
 
@@ -178,7 +178,7 @@ def _at_proxy(doing: str, proxy: Proxy, url: str, error: Exception) -> StorageEr
 
     if isinstance(error, ProxyError):
         return trouble_at_proxy(doing, proxy_trouble(error, proxy, url))
-    if isinstance(error, ProtocolError | OSError) and url.startswith("http:"):
+    if isinstance(error, ProtocolError | OSError) and is_plain(url):
         return trouble_at_proxy(doing, broken_by_proxy(proxy))
     return _disconnected(doing, urlsplit(url).netloc or "the store", error)
 

@@ -256,8 +256,7 @@ async def test_a_reader_may_stop_early(destination: Place) -> None:
 async def test_location_names_the_object(destination: Place) -> None:
     storage = destination.open()
     assert storage.location(NAME).endswith(NAME)
-    known = {"memory", "local", "aws", "azure", "google", "sftp", "swift", "webdav"}
-    assert storage.kind in known
+    assert storage.kind
 
 
 async def test_what_a_killed_writer_left_is_swept(swept_place: Place) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from raft_snapshot_agent.storage import STORAGES
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "raft_snapshot_agent"
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
@@ -23,6 +25,20 @@ def test_every_file_that_it_names_is_there() -> None:
 
     assert [one for one in named if not _is_there(one) and Path(one).name not in tests] == []
     assert len(named) > 30
+
+
+def test_every_storage_is_registered_and_passes_the_contract_suite() -> None:
+    folders = {path.parent.name for path in PACKAGE.glob("storage/*/*.py") if _has_settings(path)}
+    suite = (ROOT / "tests/contract/destinations.py").read_text()
+    registered = {name: one.__module__.split(".")[2] for name, one in STORAGES.items()}
+    tried = {folder for name, folder in registered.items() if f'"type": "{name}"' in suite}
+
+    assert set(registered.values()) == folders
+    assert tried == folders
+
+
+def _has_settings(path: Path) -> bool:
+    return re.search(r'^    type: Literal\["', path.read_text(), re.MULTILINE) is not None
 
 
 def test_the_map_shows_every_room_and_fits_one_screen() -> None:

@@ -21,8 +21,8 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     "list": ("raft-snapshot-agent list", "raft-snapshot-agent list --storage s3 --format json"),
     "inspect": ("raft-snapshot-agent inspect --latest", "raft-snapshot-agent inspect vault.snap"),
     "diff": (
-        "raft-snapshot-agent diff NAME NAME",
-        "raft-snapshot-agent diff vault.snap NAME --format json",
+        "raft-snapshot-agent diff OLDER NEWER    # names as `list` shows them",
+        "raft-snapshot-agent diff --storage s3 OLDER vault.snap",
     ),
     "status": (
         "raft-snapshot-agent status",

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 from tests.unit.cli.commands import COMMANDS
 
+from raft_snapshot_agent.cli.examples import EXAMPLES
+
 DESIGNED = {
     "run",
     "save",
@@ -49,6 +51,12 @@ def test_every_option_says_what_it_is_for(name: str) -> None:
     silent = [one.name for one in COMMANDS[name].params if not getattr(one, "help", None)]
 
     assert [one for one in silent if one != "help"] == []
+
+
+def test_every_command_shows_an_example() -> None:
+    groups = {name.partition(" ")[0] for name in COMMANDS if " " in name}
+
+    assert COMMANDS.keys() - groups == EXAMPLES.keys()
 
 
 def test_every_command_that_reads_the_configuration_takes_it_behind_its_name() -> None:

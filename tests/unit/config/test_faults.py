@@ -12,9 +12,11 @@ from tests.unit.config.schema_keys import document_with, keys_of
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.show import schema
 from raft_snapshot_agent.errors import ConfigError, ConfigFaults
+from raft_snapshot_agent.storage import STORAGES
 
 Refusal = Callable[..., str]
 LoadText = Callable[..., Loaded]
+TYPES = ", ".join(sorted(STORAGES))
 
 
 @pytest.mark.parametrize(
@@ -34,8 +36,8 @@ LoadText = Callable[..., Loaded]
         ("bucket: b\n", "c.yaml:1:1: bucket: unknown key (did you mean 'storages[].bucket'?)"),
         ("vault: {role_id: r}\n", "c.yaml:1:9: vault.role_id: unknown key (did you mean 'vault.auth.role_id'?)"),
         ("storages: [{type: s4, bucket: b}]\n", "c.yaml:1:13: storages[0].type: unknown type 's4' (did you mean 's3'?)"),
-        ("storages: [{type: tape}]\n", "c.yaml:1:13: storages[0].type: unknown type 'tape' (one of azure, gcs, local, s3, sftp, swift, webdav)"),
-        ("storages:\n  - path: /x\n", "c.yaml:2:5: storages[0].type: required key is missing (one of azure, gcs, local, s3, sftp, swift, webdav)"),
+        ("storages: [{type: tape}]\n", f"c.yaml:1:13: storages[0].type: unknown type 'tape' (one of {TYPES})"),
+        ("storages:\n  - path: /x\n", f"c.yaml:2:5: storages[0].type: required key is missing (one of {TYPES})"),
         ("storages:\n  - type: local\n", "c.yaml:2:5: storages[0].path: required key is missing"),
         ("retention: {max_space: lots}\n", "c.yaml:1:13: retention.max_space: write a size such as 500MB or 20GiB"),
         ("retention: {max_space: -1}\n", "c.yaml:1:13: retention.max_space: write a size such as 500MB or 20GiB"),

@@ -27,7 +27,7 @@ from raft_snapshot_agent.core.state.storage_status import (
     still_failing,
 )
 from raft_snapshot_agent.core.state.verdict import Verdict, overall
-from raft_snapshot_agent.errors import LeaseFree
+from raft_snapshot_agent.errors import LeaseFree, VerificationError
 
 MEASURED = frozenset({"activity", "lease", "token_expires_at", "heartbeat", "stuck", "spool_free"})
 """Fields of a cluster's status that are measured whenever it is read."""
@@ -219,7 +219,7 @@ class ClusterStatus:
             one.delivered(results[one.name], report.started_at) if one.name in results else one
             for one in self.storages
         )
-        broken = report.error is not None and report.error.exit_code == _BROKEN
+        broken = isinstance(report.error, VerificationError)
         return replace(
             told,
             role=find_role(self.role, report),
@@ -250,10 +250,6 @@ class AgentStatus:
     """Reloads since the start of the agent, by outcome: `ok`, `refused`."""
     notifications: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Messages since the start of the agent, by notifier and outcome: `ok`, `failed`."""
-
-
-_BROKEN = 4
-"""Exit code for a broken snapshot."""
 
 
 def _find_failure(before: OngoingFailure | None, report: Report) -> OngoingFailure | None:

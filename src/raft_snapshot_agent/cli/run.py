@@ -19,6 +19,7 @@ from raft_snapshot_agent.cli.run_once import (
     open_log,
 )
 from raft_snapshot_agent.cli.waiting import allow_collections
+from raft_snapshot_agent.config.clusters import list_identities
 from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
@@ -200,6 +201,7 @@ class FileReloader:
             drills=plan_drills(config, position, name),
             name=name,
             scrubs=plan_scrubs(config, name),
+            places=frozenset(place for *_, place in list_identities(config)),
         )
 
 

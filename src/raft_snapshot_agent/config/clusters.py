@@ -159,7 +159,7 @@ def keep_apart(clusters: Mapping[str, tuple[Config, KeyPosition]]) -> list[Confi
     known: dict[object, str] = {}
     faults = []
     for name, (config, place) in clusters.items():
-        for path, what, same in _identities(config):
+        for path, what, same in list_identities(config):
             other = known.setdefault(same, name)
             if other != name:
                 why = f"{place(path)}: {what} is also used by the cluster {other}"
@@ -184,7 +184,8 @@ def _find_folders_of_others(
     return faults
 
 
-def _identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
+def list_identities(config: Config) -> Iterator[tuple[KeyPath, str, object]]:
+    """List what no two clusters may share: the key, its description, and a value to compare."""
     for index, address in enumerate(config.vault.addresses):
         where = ("nodes", index) if config.vault.nodes else ("address",)
         yield ("vault", *where), address, ("address", address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
@@ -33,6 +33,8 @@ class ActiveCluster:
     """Scheduled scrubs; `None`: there are none."""
     shared: bool = False
     """Whether other agents may take its snapshots: those beside other nodes, or with the lease."""
+    places: frozenset[object] = field(default=frozenset(), repr=False)
+    """What no other cluster may use at the same time, such as its server and its storages."""
 
     def watches(self, event: LogEvent, storage: str) -> bool:
         """Return whether this configuration can tell when a condition has ended.

@@ -75,7 +75,7 @@ class ClusterLoop:
         """The time until the next look at the lease."""
         self._looking: anyio.Lock | nullcontext[None] = nullcontext()
         """Held during a look at the lease."""
-        self._assigned = service
+        self.assigned = service
         """The newest service, which is in force after the running snapshot."""
         self.ended = anyio.Event()
         """Set when the loop has ended, its token revoked and its lease released."""
@@ -85,14 +85,19 @@ class ClusterLoop:
         """When the running snapshot last made progress."""
         return self._runs.progress
 
-    def show(self) -> None:
-        """Make its present values part of the cluster's status."""
-        self._publisher.measure_by(self._runs.progress)
+    @property
+    def places(self) -> frozenset[object]:
+        """What it uses now, and what it will use after the running snapshot."""
+        return self._runs.service.places | self.assigned.places
+
+    def show(self, cluster: str | None = None) -> None:
+        """Make its present values part of its cluster's status, or of that of one that waits."""
+        self._publisher.measure_by(self._runs.progress, cluster)
 
     def change(self, service: ActiveCluster) -> None:
         """Replace the service after the running snapshot, unless it is the present one."""
-        if service is not self._assigned:
-            self._assigned = service
+        if service is not self.assigned:
+            self.assigned = service
             self._events.put(Reload(service))
 
     def take_now(self) -> None:
@@ -101,10 +106,13 @@ class ClusterLoop:
 
     def retire(self) -> None:
         """End the loop after the running snapshot."""
+        self._events.put(Retire())
+
+    def tell_removed(self) -> None:
+        """Log that the cluster is no longer configured."""
         ending = "; the one that runs is finished" if self.progress.is_going else ""
         what = "This cluster is no longer configured: no snapshots of it from now on"
-        self._assigned.log.warning(f"{what}{ending}", fact=LogEvent.CLUSTER_REMOVED)
-        self._events.put(Retire())
+        self.assigned.log.warning(f"{what}{ending}", fact=LogEvent.CLUSTER_REMOVED)
 
     async def run(self) -> None:
         """Run until retired, which waits for the running snapshot, or cancelled, which does not."""

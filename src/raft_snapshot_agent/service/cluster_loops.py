@@ -30,24 +30,61 @@ class ClusterLoops:
     def assign(self, services: Mapping[str, ActiveCluster], tasks: TaskGroup) -> None:
         """Give each changed cluster's loop its service; start new loops and retire removed ones.
 
-        A cluster that is removed and added again waits for the loop it had: two would take two
-        snapshots at once.
+        Two loops at one server or storage would take two snapshots at once. So a new one waits for
+        those of the same name or place; and clusters that exchange names or places get new loops.
         """
-        for name in self._active.keys() - services.keys():
+        holding = self._find_holders()
+        wanted = {place: name for name, one in services.items() for place in one.places}
+        for name, loop in tuple(self._active.items()):
+            if name not in services:
+                loop.tell_removed()
+            elif not self._has_moved(name, loop, services[name], holding, wanted):
+                loop.change(services[name])
+                continue
             self._active.pop(name).retire()
         for name, service in services.items():
-            if (loop := self._active.get(name)) is not None:
-                loop.change(service)
-                continue
-            before = [one for one, cluster in self._begun.items() if cluster == name]
-            loop = ClusterLoop(
-                service, self._notifier.about(name), clock=self._clock, board=self._board
-            )
-            if before:
-                before[0].show()  # the one that works; the others wait as well
-            self._active[name] = loop
-            self._begun[loop] = name
-            tasks.start_soon(self._run, loop, before)
+            if name not in self._active:
+                self._start(name, service, holding, tasks)
+
+    def _find_holders(self) -> Mapping[object, list[ClusterLoop]]:
+        """Return the loops that have not ended, by the cluster's name and by each place."""
+        holding: dict[object, list[ClusterLoop]] = {}
+        for loop, name in self._begun.items():
+            for key in (name, *loop.places):
+                holding.setdefault(key, []).append(loop)
+        return holding
+
+    def _has_moved(
+        self,
+        name: str,
+        loop: ClusterLoop,
+        service: ActiveCluster,
+        holding: Mapping[object, list[ClusterLoop]],
+        wanted: Mapping[object, str],
+    ) -> bool:
+        """Return whether a cluster gets a place of another one, or leaves its own to another."""
+        if any(wanted.get(place, name) != name for place in loop.places):
+            return True
+        held = (one for place in service.places for one in holding.get(place, ()))
+        return service is not loop.assigned and any(self._begun[one] != name for one in held)
+
+    def _start(
+        self,
+        name: str,
+        service: ActiveCluster,
+        holding: Mapping[object, list[ClusterLoop]],
+        tasks: TaskGroup,
+    ) -> None:
+        keys = (name, *service.places)
+        before = [*dict.fromkeys(one for key in keys for one in holding.get(key, ()))]
+        loop = ClusterLoop(
+            service, self._notifier.about(name), clock=self._clock, board=self._board
+        )
+        if before:
+            before[0].show(name)  # the one that works; the others wait as well
+        self._active[name] = loop
+        self._begun[loop] = name
+        tasks.start_soon(self._run, loop, before)
 
     def take_now(self, cluster: str | None) -> bool:
         """Take an additional snapshot now; return whether the cluster exists.

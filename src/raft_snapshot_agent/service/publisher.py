@@ -144,13 +144,15 @@ class StatusPublisher:
         """Publish why a new login would fail; empty: it would not."""
         self._publish(lambda status: replace(status, login_failing=refused))
 
-    def measure_by(self, progress: Progress) -> None:
+    def measure_by(self, progress: Progress, cluster: str | None = None) -> None:
         """Make values available that change without an event.
 
         Arguments:
             progress: The progress of the present run.
+            cluster: The cluster that shows them; `None`: its own.
         """
-        self._board.measure(self.service.name, lambda status: self._measure(status, progress))
+        shown = self.service.name if cluster is None else cluster
+        self._board.measure(shown, lambda status: self._measure(status, progress))
 
     def changed(self) -> None:
         """Notify readers that a value changed which they look up themselves."""

@@ -99,6 +99,15 @@ def test_only_what_a_changed_cluster_needs_is_replaced(site: Site) -> None:
     assert site.load() == {name: after[name] for name in ("berlin", "paris")}
 
 
+def test_a_cluster_with_another_name_keeps_its_places(site: Site) -> None:
+    before = site.load()
+    site.clusters["rome"] = site.clusters.pop("paris")
+    site.write()
+    after = site.load()
+    assert after["rome"].places == before["paris"].places
+    assert not after["rome"].places & after["berlin"].places
+
+
 @pytest.mark.parametrize("name", LOGINS)
 def test_a_login_that_is_read_again_is_equal(site: Site, name: str) -> None:
     special: dict[str, dict[str, Any]] = {

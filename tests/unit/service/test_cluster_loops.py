@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -134,6 +135,84 @@ async def test_a_cluster_that_waits_shows_whether_the_loop_it_had_lives(
             tasks.cancel_scope.cancel()
     assert heartbeat is not None
     assert clock() - heartbeat < timedelta(hours=1), "the snapshot makes progress"
+
+
+def place(*places: tuple[str, Slow, str]) -> Mapping[str, ActiveCluster]:
+    """Return clusters by name, agent and the place that they use."""
+    return {
+        name: replace(serve(agent)["a"], name=name, places=frozenset({where}))
+        for name, agent, where in places
+    }
+
+
+async def test_a_cluster_with_another_name_waits_for_the_loop_it_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = Slow(), Slow()
+    board = StatusBoard.unread(clock)
+    held = loops(board)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(place(("", old, "x")), tasks)
+            await old.began.wait()
+            board.assign((ClusterStatus("berlin"),))
+            held.assign(place(("berlin", new, "x")), tasks)
+            await anyio.wait_all_tasks_blocked()
+            assert not new.began.is_set()
+            with monkeypatch.context() as patch:
+                much_later = time.monotonic() + 9999
+                patch.setattr(publisher, "monotonic", lambda: much_later)
+                heartbeat = board.read().clusters[0].heartbeat
+            old.may_end.set()
+            await new.began.wait()
+            assert old.left.is_set()
+            tasks.cancel_scope.cancel()
+    assert heartbeat is not None
+    assert clock() - heartbeat < timedelta(hours=1), "the snapshot makes progress"
+
+
+async def test_clusters_that_exchange_their_places_wait_for_each_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    old, other, new, third = Slow(), Slow(), Slow(), Slow()
+    held = loops()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(place(("a", old, "x"), ("b", other, "y")), tasks)
+            await old.began.wait()
+            await other.began.wait()
+            held.assign(place(("a", new, "y"), ("b", third, "x")), tasks)
+            await anyio.wait_all_tasks_blocked()
+            assert not new.began.is_set()
+            assert not third.began.is_set()
+            old.may_end.set()
+            await old.left.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert not new.began.is_set()
+            other.may_end.set()
+            await new.began.wait()
+            await third.began.wait()
+            tasks.cancel_scope.cancel()
+    assert "no longer configured" not in capsys.readouterr().err
+
+
+async def test_a_place_that_a_running_snapshot_still_uses_is_not_free() -> None:
+    old, moved, new = Slow(), Slow(), Slow()
+    held = loops()
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign(place(("a", old, "x")), tasks)
+            await old.began.wait()
+            later = place(("a", moved, "y"))
+            held.assign(later, tasks)
+            held.assign({**later, **place(("b", new, "x"))}, tasks)
+            await anyio.wait_all_tasks_blocked()
+            assert not new.began.is_set()
+            assert not moved.began.is_set()
+            old.may_end.set()
+            await new.began.wait()
+            await moved.began.wait()
+            tasks.cancel_scope.cancel()
 
 
 async def test_only_a_changed_cluster_gets_its_service(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 
@@ -164,7 +165,7 @@ class FileReloader:
                 disabled[name] = "; ".join(fault.lines)
                 log_disabled(fault, told)
             elif alike and name in known and _is_same(loaded, before.clusters[name]):
-                active[name] = known[name]
+                active[name] = _at_place(known[name], loaded)
             else:
                 active[name] = self._open(name, loaded, fault, told)
         log_notifier_faults(fleet, log)
@@ -208,9 +209,14 @@ class FileReloader:
 def _is_same(now: Loaded, before: Loaded) -> bool:
     """Return whether two configurations of a cluster need the same objects.
 
-    Its place among the others does not count: it only spreads those that are due at one moment.
+    Its place among the others does not count: it changes the delay of its slots only.
     """
     return (now.dialect, _needed(now.config)) == (before.dialect, _needed(before.config))
+
+
+def _at_place(known: ActiveCluster, loaded: Loaded) -> ActiveCluster:
+    """Return an unchanged cluster with the delay of its present place among the others."""
+    return known if loaded.phase == known.timing.phase else replace(known, timing=loaded.timing)
 
 
 def _needed(config: Config) -> Config:

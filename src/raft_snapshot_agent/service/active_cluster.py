@@ -52,6 +52,10 @@ class ActiveCluster:
             case _:
                 return not storage or any(one.name == storage for one in self.agent.destinations)
 
+    def has_objects_of(self, other: ActiveCluster | None) -> bool:
+        """Return whether it differs from another in its place among the clusters at most."""
+        return other is not None and self.agent is other.agent
+
     def timings(self) -> dict[str, ScheduleSpec]:
         """Return when each storage is to get snapshots."""
         return {

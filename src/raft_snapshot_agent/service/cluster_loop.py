@@ -152,6 +152,8 @@ class ClusterLoop:
             match await self._events.next(self._find_moment(state)):
                 case Retire():
                     return
+                case Reload(service) if service.has_objects_of(self._runs.service):
+                    state = self._move(service, state)
                 case Reload(service):
                     await self._switch_to(service)
                     await self._begin_lease(tasks)
@@ -186,6 +188,11 @@ class ClusterLoop:
         finally:
             await self._leave(old)
         service.log.info("The new configuration is in force.", fact=LogEvent.CONFIGURATION_IN_FORCE)
+
+    def _move(self, service: ActiveCluster, state: ScheduleState) -> ScheduleState:
+        """Adopt the delay of the cluster's new place among the others; nothing else has changed."""
+        self._runs.service = self._publisher.service = service
+        return state.moved(service.timings())
 
     async def _plan_anew(self, setback: timedelta) -> ScheduleState:
         """Plan as at the start of the agent, as all known times are of the clock before."""

@@ -65,8 +65,10 @@ class ClusterLoops:
         """Return whether a cluster gets a place of another one, or leaves its own to another."""
         if any(wanted.get(place, name) != name for place in loop.places):
             return True
+        if service.has_objects_of(loop.assigned):
+            return False
         held = (one for place in service.places for one in holding.get(place, ()))
-        return service is not loop.assigned and any(self._begun[one] != name for one in held)
+        return any(self._begun[one] != name for one in held)
 
     def _start(
         self,

@@ -51,7 +51,7 @@ class ClusterTasks:
         """Cancel the tasks of changed and removed clusters; start those of changed and new ones."""
         wanted = {service.name: service for service in services}
         for name, (service, running, scope) in tuple(self._running.items()):
-            if wanted.get(name) is not service:
+            if not service.has_objects_of(wanted.get(name)):
                 del self._running[name]
                 scope.cancel()
                 if what := running.under_way:

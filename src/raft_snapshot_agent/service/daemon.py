@@ -46,7 +46,7 @@ class ActiveConfig:
 
     clusters: Mapping[str, ActiveCluster]
     """By cluster name, which is empty for a single cluster. After a reload, a cluster whose
-    configuration is the same has the same service."""
+    configuration is the same has the same objects."""
     log: Log
     disabled: Mapping[str, str] = field(default_factory=dict)
     """The error of each cluster whose configuration is invalid, by name."""

@@ -17,11 +17,11 @@ def describe_reload(
 
     Arguments:
         before: The clusters under the previous configuration.
-        now: The clusters under the new one; an unchanged cluster has the same service.
+        now: The clusters under the new one; an unchanged cluster has the same objects.
         disabled: Names of the clusters whose configuration is invalid.
     """
     kept = before.keys() & now.keys()
-    changed = [name for name in now if name in kept and now[name] is not before[name]]
+    changed = [name for name in now if name in kept and not now[name].has_objects_of(before[name])]
     if not any((*before, *now)):  # one cluster, which has no name
         return f"Reloaded the configuration: {'changed' if changed else 'unchanged'}."
     named = {

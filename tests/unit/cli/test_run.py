@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from raft_snapshot_agent.vault.auth import LOGINS
 
 class Site:
     """A configuration file of some clusters, and a clock that goes when it is told to."""
+
+    spread = timedelta(milliseconds=25)
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -90,13 +93,16 @@ def test_only_what_a_changed_cluster_needs_is_replaced(site: Site) -> None:
     site.write()
     after = site.load()
     assert list(after) == ["athens", "berlin", "paris"]
-    assert after["berlin"] is before["berlin"]
-    assert after["paris"] is not before["paris"]
+    assert after["berlin"].has_objects_of(before["berlin"])
+    assert [after[name].timing.phase / site.spread for name in after] == [0, 1, 2]
+    assert not after["paris"].has_objects_of(before["paris"])
     assert after["paris"].agent._limiter is after["berlin"].agent._limiter
 
     del site.clusters["athens"]
     site.write()
-    assert site.load() == {name: after[name] for name in ("berlin", "paris")}
+    last = site.load()
+    assert last == {name: after[name] for name in ("berlin", "paris")}
+    assert [last[name].timing.phase / site.spread for name in last] == [0, 1]
 
 
 def test_a_cluster_with_another_name_keeps_its_places(site: Site) -> None:

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from tests.unit.service.test_cluster_loop import Agent
 
-from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.schedule import Cron, Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.core.state.status import ClusterStatus
@@ -213,6 +213,29 @@ async def test_a_place_that_a_running_snapshot_still_uses_is_not_free() -> None:
             await new.began.wait()
             await moved.began.wait()
             tasks.cancel_scope.cancel()
+
+
+async def test_a_cluster_at_another_place_of_the_file_keeps_its_slot_and_all_else() -> None:
+    agent = Slow()
+    board = StatusBoard.unread(clock)
+    board.assign((ClusterStatus("a"),))
+    late = ScheduleSpec(Cron("0 0 1 1 *"), phase=timedelta(minutes=8))
+    held = loops(board)
+    before = replace(serve(agent)["a"], timing=late)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            held.assign({"a": before}, tasks)
+            await anyio.wait_all_tasks_blocked()
+            moments = [board.read().clusters[0].next_due]
+            for minutes in (5, 6):
+                timing = replace(late, phase=timedelta(minutes=minutes))
+                held.assign({"a": replace(before, timing=timing)}, tasks)
+                await anyio.wait_all_tasks_blocked()
+                moments.append(board.read().clusters[0].next_due)
+            assert not agent.left.is_set()
+            tasks.cancel_scope.cancel()
+    first = moments[0] or clock()
+    assert [first - one for one in moments if one] == [timedelta(minutes=n) for n in (0, 3, 2)]
 
 
 async def test_only_a_changed_cluster_gets_its_service(capsys: pytest.CaptureFixture[str]) -> None:

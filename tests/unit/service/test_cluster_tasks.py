@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -30,7 +31,7 @@ class Endless:
 
 
 def service(name: str) -> ActiveCluster:
-    agent: Any = None
+    agent: Any = object()
     timing: Any = None
     return ActiveCluster(agent, timing, configure("text", "info"), name=name)
 
@@ -52,7 +53,9 @@ async def test_only_those_of_changed_clusters_are_given_up(
     async with anyio.create_task_group() as tasks:
         held.assign([same, without, service("idle"), service("changed"), service("gone")], tasks)
         await anyio.wait_all_tasks_blocked()
-        held.assign([same, without, service("idle"), service("changed")], tasks)
+        later: Any = object()
+        moved = replace(same, timing=later)
+        held.assign([moved, without, service("idle"), service("changed")], tasks)
         await anyio.wait_all_tasks_blocked()
         counts = [(name, one.begun, one.ended) for name, one in made]
         tasks.cancel_scope.cancel()

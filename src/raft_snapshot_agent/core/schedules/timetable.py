@@ -69,6 +69,15 @@ class ScheduleState:
         """Return the storages whose slot failed or was skipped before."""
         return frozenset(name for name in self.due(now) if self.lines[name].again is not None)
 
+    def moved(self, timings: Mapping[str, ScheduleSpec]) -> ScheduleState:
+        """Return the state with the same slots and another fixed delay.
+
+        Arguments:
+            timings: The same schedules with the new delay.
+        """
+        lines = {name: replace(line, timing=timings[name]) for name, line in self.lines.items()}
+        return replace(self, lines=lines)
+
     def served(self, names: Iterable[str], now: datetime, spread: float = 0.0) -> ScheduleState:
         """Return the state with the next slot of these storages.
 

@@ -32,7 +32,7 @@ ROWS = re.findall(
 )
 WRITES = re.compile(r"\.(?:info|warning|error|debug)\(|getattr\(")
 LEVELS = {"info", "warning", "error", "debug"}
-NOT_OURS = {"observe/debug_log.py", "observe/failures.py"}
+NOT_OURS = {"observe/debug_log.py"}
 """They write to the standard library's log, which the log forwards with a name."""
 
 

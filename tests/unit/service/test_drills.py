@@ -33,6 +33,7 @@ from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.restore.rehearsal import DrillOutcome
 from raft_snapshot_agent.service import drills
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.drills import DrillLoop, prepare_drills
@@ -361,8 +362,11 @@ async def test_a_new_configuration_gives_up_the_drills_of_the_old(
 
 
 def serve(name: str, plan: Plan | None) -> Any:
-    agent = SimpleNamespace(cluster=Cluster(), lease=None)
-    return SimpleNamespace(name=name, agent=agent, log=configure("text", "info"), drills=plan)
+    agent: Any = SimpleNamespace(cluster=Cluster(), lease=None)
+    drills: Any = plan
+    return ActiveCluster(
+        agent, ScheduleSpec(Every(24 * HOUR)), configure("text", "info"), name=name, drills=drills
+    )
 
 
 async def test_one_runs_at_a_time_and_goes_on_under_an_equal_configuration(

@@ -17,6 +17,8 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.restore.test_copying import NOW, archive, manifest, named, place, store
 
+from raft_snapshot_agent.core.schedules.schedule import Every
+from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
 from raft_snapshot_agent.destination.destination import Destination
@@ -28,6 +30,7 @@ from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.observe.progress import Progress
 from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.service import scrubs
+from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
@@ -293,9 +296,8 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
 
     def service(name: str) -> Any:
         plan = ScrubPlan([place(name, Endless())], DAY, 1, Path("/nonexistent"))
-        return SimpleNamespace(
-            name=name, agent=agent_of(), log=configure("text", "error"), scrubs=plan
-        )
+        log = configure("text", "error")
+        return ActiveCluster(agent_of(), ScheduleSpec(Every(DAY)), log, name=name, scrubs=plan)
 
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
@@ -309,8 +311,9 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
             held.assign([without_scrubs(services["a"])], tasks)
 
 
-def without_scrubs(service: Any) -> Any:
-    return SimpleNamespace(name="a", agent=service.agent, log=service.log, scrubs=None)
+def without_scrubs(service: ActiveCluster) -> ActiveCluster:
+    # Any change of the configuration opens another agent.
+    return ActiveCluster(agent_of(), ScheduleSpec(Every(DAY)), service.log, name=service.name)
 
 
 async def test_the_note_lies_beside_the_snapshots() -> None:

@@ -41,9 +41,13 @@ def allow_collections(after: int = _OFTEN) -> None:
 
 
 def list_ending_signals() -> list[signal.Signals]:
-    """List the signals that end a command; not those ignored at its start, as SIGHUP by nohup."""
-    default = {signal.SIG_DFL, signal.default_int_handler}
-    return [one for one in _ENDING if signal.getsignal(one) in default]
+    """List the signals that end a command; not those ignored at its start, as SIGHUP by nohup.
+
+    SIGINT always does: a shell without job control ignores it for what it runs in the background,
+    where a supervisor may still send it.
+    """
+    kept = {signal.SIG_DFL, signal.default_int_handler}
+    return [one for one in _ENDING if one == signal.SIGINT or signal.getsignal(one) in kept]
 
 
 def wait_for(work: Callable[[], Awaitable[_T]]) -> _T:

@@ -114,6 +114,21 @@ def test_what_nohup_ignores_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_an_interrupt_that_a_shell_ignores_for_it_ends_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await anyio.sleep_forever()
+
+    try:
+        with pytest.raises(typer.Exit) as ended:
+            wait_for(work)
+        assert ended.value.exit_code == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_a_signal_does_not_undo_what_was_done() -> None:
     async def work() -> str:
         return "done"

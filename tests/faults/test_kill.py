@@ -120,7 +120,7 @@ def test_killed_before_a_change_where_each_snapshot_replaces_the_last(
     site: Site, stride: int
 ) -> None:
     """What has the name is whole at any time, and a manifest beside it tells of it."""
-    site.local["static_name"] = "raft_snapshot-1.snap"
+    site.local["static_name"] = "raft_snapshot-1795447800000000000.snap"
     site.more["storages"] = [site.local]
     with Agents(site) as agents:
         assert survives(site, agents, stride) >= SPOOLED | LINKED | STORED | {"unlink manifest"}

@@ -62,12 +62,15 @@ def test_what_a_killed_one_was_writing_is_swept_by_the_other(
 def test_under_one_name_the_last_one_wins(site: Site) -> None:
     """Each replaces the other's snapshot, whole by whole."""
     for storage in (site.local, site.s3):
-        storage["static_name"] = "raft_snapshot-1.snap"
+        storage["static_name"] = "raft_snapshot-1795447800000000000.snap"
     with ExitStack() as started:
         agents = [started.enter_context(site.command("run", "--once")) for _ in range(3)]
         endings = [agent.ended(60) for agent in agents]
     assert {ending.code for ending in endings} <= {0, 2, 3}
     assert 0 in {ending.code for ending in endings}
     site.run_once()
-    assert site.names() == (["raft_snapshot-1.snap"], ["raft_snapshot-1.snap"])
+    assert site.names() == (
+        ["raft_snapshot-1795447800000000000.snap"],
+        ["raft_snapshot-1795447800000000000.snap"],
+    )
     assert site.leftovers() == []

@@ -38,6 +38,7 @@ class HostKeyGuard(asyncssh.SSHClient):
         self._expected = expected
         self._refused: dict[str, str] = {}
         """Fingerprints by type of key."""
+        self._accepted = False
 
     @property
     def algorithms(self) -> list[str]:
@@ -48,9 +49,9 @@ class HostKeyGuard(asyncssh.SSHClient):
         return [algorithm for kind in left for algorithm in _ALGORITHMS[kind]]
 
     @property
-    def has_refused(self) -> bool:
-        """Whether the server has shown a key that is not accepted."""
-        return bool(self._refused)
+    def has_only_refused(self) -> bool:
+        """Whether the server has shown keys, and none that is accepted."""
+        return bool(self._refused) and not self._accepted
 
     def may_show_another(self, tried: Sequence[str]) -> bool:
         """Return whether the server may have the expected key beside those that it has shown.
@@ -70,6 +71,7 @@ class HostKeyGuard(asyncssh.SSHClient):
         kind, fingerprint = key.get_algorithm(), key.get_fingerprint()
         if fingerprint == self._expected:
             _types[fingerprint] = kind
+            self._accepted = True
             return True
         self._refused[kind] = fingerprint
         return False

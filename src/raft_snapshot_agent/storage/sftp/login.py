@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -52,19 +53,20 @@ async def log_in(settings: SftpOptions, guard: HostKeyGuard) -> asyncssh.SSHClie
     work = partial(dial, settings.host, settings.port, seconds)
     with fail_after(seconds):
         while True:
-            connected = await in_thread(work, abandon=True)
-            connected.setblocking(False)
-            is_known = _is_known(known, settings, connected.getpeername()[0])
-            wanted = () if is_known else guard.algorithms
+            wanted: Sequence[str] = ()
             try:
+                connected = await in_thread(work, abandon=True)
+                connected.setblocking(False)
+                if not _is_known(known, settings, connected.getpeername()[0]):
+                    wanted = guard.algorithms
                 return await connect(sock=connected, server_host_key_algs=wanted)
             except asyncssh.HostKeyNotVerifiable:
                 if not guard.may_show_another(wanted):
                     raise
-            except asyncssh.KeyExchangeFailed:
-                if not guard.has_refused:
+            except (asyncssh.Error, OSError):
+                if not guard.has_only_refused:
                     raise
-                # The server has no key of another type.
+                # The server has no key of another type, or takes no more connections to show it.
                 raise asyncssh.HostKeyNotVerifiable("no key is trusted") from None
 
 

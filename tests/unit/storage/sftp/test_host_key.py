@@ -25,6 +25,8 @@ class Server:
 
     port: int = 0
     connections: int = 0
+    most: int = 9
+    """Connections that it takes; it drops any other."""
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +41,8 @@ async def server() -> AsyncIterator[Server]:
     class Asked(asyncssh.SSHServer):
         def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
             there.connections += 1
+            if there.connections > there.most:
+                conn.abort()
 
         def begin_auth(self, username: str) -> bool:
             return False
@@ -87,6 +91,15 @@ async def test_of_an_unknown_server_the_ed25519_key_is_shown(
     shown = KEYS["ssh-ed25519"].get_fingerprint()
     assert f"the server's host key, ssh-ed25519 {shown}, is not" in raised.value.message
     assert server.connections == (1 if known else len(KINDS) + 1)
+
+
+async def test_a_server_that_drops_further_connections_is_not_called_unreachable(
+    server: Server,
+) -> None:
+    server.most = 1
+    with pytest.raises(StorageError) as raised:
+        await log_in(server, FOREIGN)
+    assert "the server's host key, ssh-ed25519" in raised.value.message
 
 
 @pytest.mark.parametrize("kind", KINDS)

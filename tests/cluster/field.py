@@ -13,6 +13,7 @@ from tests.cluster.command import Ending, call
 from tests.http_proxy import Behaviour, Exchange, Request
 from tests.lying import SNAPSHOT_PATH, LyingProxy
 
+from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME
 from raft_snapshot_agent.servers.node import OpenBaoNode
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 
@@ -94,6 +95,11 @@ class Field:
         assert call("save", "-c", self.configuration()).code == 0
         (new,) = set(self.snapshots()) - before
         return new
+
+    def restore_note(self) -> bytes:
+        """What the last restore left for the next snapshot; empty if nothing."""
+        note = self.folder / "snapshots" / RESTORED_NAME
+        return note.read_bytes() if note.exists() else b""
 
     def snapshots(self) -> list[Path]:
         return [*(self.folder / "snapshots").glob("*.snap")]

@@ -180,9 +180,7 @@ def _answer(data: bytes) -> Any:
 
 
 def read_bucket(data: bytes) -> None:
-    document = bucket._document("list", cast("Any", _answer(data)))
-    for item in document.get("items", ()):
-        bucket._described("list", item)
+    bucket._objects("list", bucket._document("list", cast("Any", _answer(data))))
 
 
 def read_entries(data: bytes) -> None:

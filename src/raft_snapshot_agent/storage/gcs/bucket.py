@@ -119,9 +119,7 @@ class GcsBucket:
         while True:
             answer = self._ask(doing, "GET", self._objects(query), most=PAGE_BYTES)
             page = _document(doing, answer)
-            items = page.get("items", [])
-            objects = [_described(doing, item) for item in items if isinstance(items, list)]
-            yield from listing.page((one.key, one) for one in objects)
+            yield from listing.page((one.key, one) for one in _objects(doing, page))
             if not page.get("nextPageToken"):
                 return
             query["pageToken"] = str(page["nextPageToken"])
@@ -285,6 +283,16 @@ def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
             f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
         )
     return document
+
+
+def _objects(doing: str, page: Mapping[str, Any]) -> list[GcsObject]:
+    """Parse the objects of one page of a listing; a page without any has none."""
+    items = page.get("items", [])
+    if not isinstance(items, list):
+        raise StorageError(
+            f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
+        )
+    return [_described(doing, item) for item in items]
 
 
 def _described(doing: str, item: Mapping[str, Any]) -> GcsObject:

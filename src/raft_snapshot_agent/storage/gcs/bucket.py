@@ -278,7 +278,7 @@ def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
         document = read_json(answer.data)
     except ValueError:
         document = None
-    if not isinstance(document, dict):
+    if not (isinstance(document, dict) and isinstance(document.get("items", []), list)):
         raise StorageError(
             f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
         )
@@ -286,13 +286,8 @@ def _document(doing: str, answer: BaseHTTPResponse) -> dict[str, Any]:
 
 
 def _objects(doing: str, page: Mapping[str, Any]) -> list[GcsObject]:
-    """Parse the objects of one page of a listing; a page without any has none."""
-    items = page.get("items", [])
-    if not isinstance(items, list):
-        raise StorageError(
-            f"{doing}: the answer is not Cloud Storage's", hint="check endpoint and proxy"
-        )
-    return [_described(doing, item) for item in items]
+    """Parse the objects of one page of a listing; a page without any has no `items`."""
+    return [_described(doing, item) for item in page.get("items", [])]
 
 
 def _described(doing: str, item: Mapping[str, Any]) -> GcsObject:

@@ -198,9 +198,12 @@ def _reading(name: str, at: str, state: str, now: datetime) -> LastReading | Non
 
 
 def _parse_past(text: str, now: datetime) -> datetime | None:
-    """Parse a time; ignore one in the future, which would delay the next reading forever."""
+    """Parse a time, to the second as it is written; ignore one in the future.
+
+    It would delay the next reading forever.
+    """
     time = moment(text)
-    return time if time is not None and time <= now + AHEAD else None
+    return time.replace(microsecond=0) if time is not None and time <= now + AHEAD else None
 
 
 def _format_time(at: datetime) -> str:

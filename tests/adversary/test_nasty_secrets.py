@@ -43,7 +43,7 @@ NASTY: dict[str, bytes] = {
     "quotes": f"'\"\\{CORE}\\\"'".encode(),
 }
 
-FEW = ("not UTF-8", "zero width")
+FEW = ("not UTF-8",)
 """What is tried in all storages each time: they take their time to refuse."""
 SOAK = (pytest.mark.soak,)
 PROOFS = (

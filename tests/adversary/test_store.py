@@ -123,7 +123,7 @@ class Trial:
 
 @pytest.mark.parametrize(
     "told",
-    [pytest.param(OLD, id="old"), pytest.param([*clouds.LIES], id="new", marks=pytest.mark.soak)],
+    [pytest.param(OLD, id="old", marks=pytest.mark.soak), pytest.param([*clouds.LIES], id="new")],
 )
 def test_stores_that_lie_together_cost_no_good_snapshot(
     bench: Bench, elsewhere: Store, cluster_id: str, told: list[str]

@@ -67,6 +67,7 @@ def complete(site: Site) -> list[datetime]:
     return sorted(one.taken_at for one in found)
 
 
+@pytest.mark.soak
 def test_the_lease_follows_the_leader_and_slots_go_on(
     sites: list[Site], agents: list[Running], cluster: OpenBaoCluster
 ) -> None:

@@ -76,6 +76,7 @@ def test_all_comes_back_in_a_fresh_node(lost: Lost, start_bao: StartBao, tmp_pat
         assert lost.treasure.missing(node) == []
 
 
+@pytest.mark.soak
 def test_a_snapshot_from_before_a_seal_migration_needs_the_seal_of_before(
     start_bao: StartBao, tmp_path: Path
 ) -> None:

@@ -287,7 +287,7 @@ async def test_a_standby_that_lags_behind_is_caught(bao3: StartBao, tmp_path: Pa
     standby.close()
 
 
-@pytest.mark.parametrize("times", [12, pytest.param(40, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("times", [6, pytest.param(40, marks=pytest.mark.soak)])
 async def test_a_busy_leaders_snapshot_is_not_stale(
     bao3: StartBao, tmp_path: Path, times: int
 ) -> None:

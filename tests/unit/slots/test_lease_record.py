@@ -82,8 +82,8 @@ def _is_over(world: World) -> bool:
 @pytest.mark.parametrize(
     "seeds",
     [
-        pytest.param(range(12), id="few"),
-        pytest.param(range(12, 60), id="many", marks=pytest.mark.soak),
+        pytest.param(range(6), id="few"),
+        pytest.param(range(6, 60), id="many", marks=pytest.mark.soak),
     ],
 )
 def test_what_the_record_does_costs_no_slot_and_makes_no_copy(seeds: range, tmp_path: Path) -> None:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, move_on_after
-
-from raft_snapshot_agent.backup.lookup import is_still_there, is_there, read_history
+from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
-from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar, Snapshot, Stored
 from raft_snapshot_agent.core.state.report import Delivery
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.guard import History
-from raft_snapshot_agent.destination.sidecars import take_away
+from raft_snapshot_agent.destination.sidecars import replacing
 from raft_snapshot_agent.errors import (
     AgentError,
     LeaseLost,
@@ -27,15 +23,11 @@ from raft_snapshot_agent.errors import (
 )
 from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.phases import phase
-from raft_snapshot_agent.storage.base import BytesSource
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
 
 if TYPE_CHECKING:
     from raft_snapshot_agent.backup.finish import Room
-
-_PUT_BACK_WITHIN = 10.0
-"""Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
 
 _OF_THE_OLD = (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL)
 """What describes a snapshot that is replaced, and not the new one."""
@@ -161,22 +153,18 @@ async def _store(
         Its manifest, and the failure that was reported although it is stored.
     """
     reused = destination.name in context.reused
-    taken: Mapping[str, bytes] = {}
+    kinds: tuple[Sidecar, ...] = ()
     if destination.replaces or reused:
         # Before the upload: killed after it, the agent would leave it with another's manifest.
         await in_thread(context.spool.verdict)
         # Beside a file that an operator named, other notes may be files of theirs.
         kinds = _OF_THE_OLD if destination.with_manifest else (Sidecar.MANIFEST,)
-        taken = await take_away(destination.storage, name, kinds)
     size, failure = 0, None
     try:
-        size = await destination.storage.put(name, context.source)
+        async with replacing(destination.storage, name, kinds):
+            size = await destination.storage.put(name, context.source)
     except Exception as error:  # noqa: BLE001 - it may have arrived all the same
         failure = error
-    except BaseException:  # the agent is stopped, or the upload took too long
-        with CancelScope(shield=True), move_on_after(_PUT_BACK_WITHIN):
-            await _put_back(destination, name, taken)
-        raise
     try:
         snapshot = await in_thread(context.spool.verdict)
     except AgentError as error:
@@ -185,16 +173,14 @@ async def _store(
     context.unsettled.doubtful[destination.name] = manifest
     if failure is None:
         await _compare_size(destination, name, size, snapshot)
-    else:
-        await _put_back(destination, name, taken)
-        if (
-            reused  # the object may be another agent's, of the same length
-            or destination.static_name is not None
-            or destination.replaces
-            or isinstance(failure, LeaseLost)
-            or not await is_there(destination, manifest)
-        ):
-            raise failure
+    elif (
+        reused  # the object may be another agent's, of the same length
+        or destination.static_name is not None
+        or destination.replaces
+        or isinstance(failure, LeaseLost)
+        or not await is_there(destination, manifest)
+    ):
+        raise failure
     await _confirm_lease(destination, name, context)
     del context.unsettled.doubtful[destination.name]
     return manifest, _warn_of(failure)
@@ -204,16 +190,6 @@ def _warn_of(failure: Exception | None) -> tuple[str, ...]:
     if failure is None:
         return ()
     return (f"it has the snapshot, but reported a failure: {as_failure(failure)}",)
-
-
-async def _put_back(destination: Destination, name: str, taken: Mapping[str, bytes]) -> None:
-    """Store manifest and notes of a snapshot again that was not replaced: the guard needs them."""
-    manifest = taken.get(manifest_name(name))
-    if manifest is None or not await is_still_there(destination, name, manifest):
-        return
-    for note, content in taken.items():
-        with suppress(StorageError):
-            await destination.storage.put(note, BytesSource(content))
 
 
 async def _confirm_lease(destination: Destination, name: str, context: RunContext) -> None:

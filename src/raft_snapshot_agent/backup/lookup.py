@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 
 import anyio
@@ -31,14 +30,6 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     if manifest.snapshot not in sizes:
         return False
     return True if sizes[manifest.snapshot] == manifest.size else None
-
-
-async def is_still_there(destination: Destination, name: str, manifest: bytes) -> bool:
-    """Return whether a storage lists the snapshot that a manifest describes, as far as it can."""
-    sizes = await _list_sizes(destination)
-    with suppress(ValueError):
-        return sizes is not None and sizes.get(name) == Manifest.from_json(manifest).size
-    return False
 
 
 async def _list_sizes(destination: Destination) -> Mapping[str, int] | None:

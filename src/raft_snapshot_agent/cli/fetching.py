@@ -19,6 +19,8 @@ from raft_snapshot_agent.cli.waiting import wait_for
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config, spool_folder
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
+from raft_snapshot_agent.destination.sidecars import replacing
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.restore.fetching import fetch_copy
 from raft_snapshot_agent.storage.base import BytesSource
@@ -52,8 +54,9 @@ def fetch(
         prepare_snapshot_file(folder / name, overwrite=overwrite)
         async with fetch_copy(reader, folder, tell=output.warn) as got:
             copy = LocalStorage(folder)
-            await copy.delete(manifest_name(name))  # first: it is not of the new one
-            await copy.put(name, got.spool)
+            async with replacing(copy, name, (Sidecar.MANIFEST,)):
+                await copy.delete(manifest_name(name))  # raises if it could not be taken away
+                await copy.put(name, got.spool)
             if got.manifest is not None:
                 await copy.put(manifest_name(name), BytesSource(got.manifest.to_json()))
         output.talk(f"Fetched and verified: {folder / name} (index {got.snapshot.meta.index})")

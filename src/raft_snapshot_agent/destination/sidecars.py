@@ -1,18 +1,24 @@
-"""Read the manifests and notes of a storage, and take away those of a replaced snapshot."""
+"""Read the manifests and notes of a storage, and keep those of one snapshot from another."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import cast
+
+from anyio import CancelScope, fail_after, move_on_after
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
-from raft_snapshot_agent.storage.base import Storage
+from raft_snapshot_agent.storage.base import BytesSource, Storage, sizes_of
 
 _SMALL = 1 << 20
 """Maximum bytes of a note or a manifest; valid ones have a few hundred."""
+_PUT_BACK_WITHIN = 10.0
+"""Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
+_LOOK_WITHIN = 30.0
+"""Maximum seconds to list a storage."""
 
 
 async def read_small(storage: Storage, name: str) -> bytes:
@@ -55,7 +61,28 @@ async def read_manifest(storage: Storage, name: str) -> Manifest | None:
     return None
 
 
-async def take_away(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> dict[str, bytes]:
+@asynccontextmanager
+async def replacing(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> AsyncGenerator[None]:
+    """Take away what lies beside a snapshot while it is replaced; put it back if that fails.
+
+    Arguments:
+        storage: The storage.
+        name: The name that the new snapshot gets.
+        kinds: What describes the old one, and not the new one.
+    """
+    taken = await _take_away(storage, name, kinds)
+    try:
+        yield
+    except Exception:
+        await _put_back(storage, name, taken)
+        raise
+    except BaseException:  # the agent is stopped, or the upload took too long
+        with CancelScope(shield=True), move_on_after(_PUT_BACK_WITHIN):
+            await _put_back(storage, name, taken)
+        raise
+
+
+async def _take_away(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> dict[str, bytes]:
     """Delete what lies beside a snapshot, as far as the credentials allow it.
 
     Returns:
@@ -71,3 +98,22 @@ async def take_away(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> di
         with suppress(StorageError):
             await storage.delete(note)
     return taken
+
+
+async def _put_back(storage: Storage, name: str, taken: Mapping[str, bytes]) -> None:
+    """Store manifest and notes of a snapshot again that was not replaced: the guard needs them."""
+    manifest = taken.get(manifest_name(name))
+    if manifest is None or not await _is_still_there(storage, name, manifest):
+        return
+    for note, content in taken.items():
+        with suppress(StorageError):
+            await storage.put(note, BytesSource(content))
+
+
+async def _is_still_there(storage: Storage, name: str, manifest: bytes) -> bool:
+    """Return whether a storage lists the snapshot that a manifest describes, as far as it can."""
+    with suppress(Exception):  # the failure that led here is the one to tell
+        with fail_after(_LOOK_WITHIN):
+            sizes = await sizes_of(storage)
+        return sizes.get(name) == Manifest.from_json(manifest).size
+    return False

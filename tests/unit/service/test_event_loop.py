@@ -16,9 +16,9 @@ from tests.crowd import WELL, Crowd
 from tests.unit.core.archives import archive
 
 import raft_snapshot_agent
-from raft_snapshot_agent.cli.run import FileReloader
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.service.daemon import Daemon
+from raft_snapshot_agent.service.reloading import FileReloader
 
 SOURCE = str(Path(raft_snapshot_agent.__file__).parent)
 DISK = {"open", "os.link", "os.listdir", "os.mkdir", "os.remove", "os.rename", "os.scandir"}

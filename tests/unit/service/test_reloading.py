@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from raft_snapshot_agent.cli.run import FileReloader
 from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.config.loaded import LoadedFleet
@@ -20,6 +19,7 @@ from raft_snapshot_agent.fields import Settings
 from raft_snapshot_agent.lease import LEASES
 from raft_snapshot_agent.notify import NOTIFIERS
 from raft_snapshot_agent.service.daemon import ActiveConfig
+from raft_snapshot_agent.service.reloading import FileReloader
 from raft_snapshot_agent.storage import STORAGES
 from raft_snapshot_agent.vault.auth import LOGINS
 

@@ -26,6 +26,7 @@ from raft_snapshot_agent.backup.spool_folder import SpoolFolder
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshots.naming import Naming
 from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
+from raft_snapshot_agent.core.state.storage_kinds import OF_THIS_HOST
 from raft_snapshot_agent.destination.deletion import Pruned
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
@@ -155,7 +156,7 @@ class Agent:
     @property
     def private(self) -> frozenset[str]:
         """Names of the storages that other agents cannot see: local folders."""
-        return frozenset(one.name for one in self.destinations if one.storage.kind == "local")
+        return frozenset(one.name for one in self.destinations if one.storage.kind in OF_THIS_HOST)
 
     @property
     def received(self) -> int:

@@ -7,12 +7,12 @@ from functools import partial
 
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.core.state.holding import Holding
+from raft_snapshot_agent.core.state.storage_kinds import OF_THIS_HOST
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor.results import CheckContext, CheckResult, warning
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.threads import in_thread
 
-_LOCAL = "local"
 _ENOUGH = 1 << 20
 """Bytes of a snapshot within which the names of the members are expected."""
 
@@ -20,7 +20,7 @@ _ENOUGH = 1 << 20
 async def members(context: CheckContext) -> list[CheckResult]:
     """Warn if no storage has the snapshots of all members."""
     config = context.config
-    alone = config.storages and all(one.type == _LOCAL for one in config.storages)
+    alone = config.storages and all(one.type in OF_THIS_HOST for one in config.storages)
     if not alone or config.run_on != "leader" or config.lease is not None:
         return []
     if not await _several(context):

@@ -15,7 +15,8 @@ from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.enumeration import enumerate_names
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.freshness import Census, DueTime, age
-from raft_snapshot_agent.core.state.holding import OF_FILES, Holding
+from raft_snapshot_agent.core.state.holding import Holding
+from raft_snapshot_agent.core.state.storage_kinds import OF_FILES, OF_THIS_HOST
 from raft_snapshot_agent.core.state.verdict import CONTRADICTED
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.holdings import LOOK_WITHIN, look_at_all
@@ -41,7 +42,6 @@ from raft_snapshot_agent.errors import (
 )
 
 _CHECK = "storages"
-_LOCAL = "local"
 _CLOCKS = "set the clocks of the agents' hosts by NTP"
 _RUNS = (
     "see that the agent beside the leader runs, and what its log says; to take one now:"
@@ -106,7 +106,7 @@ def judge(holding: Holding, now: datetime, *, stands_by: bool = False) -> list[C
     """
     if holding.census is None:
         return [_report_unlisted(holding)]
-    own = stands_by and holding.kind == _LOCAL
+    own = stands_by and holding.kind in OF_THIS_HOST
     return [
         _idle(holding, now) if own else _freshness(holding, holding.census, now),
         *_report_alarms(holding),
@@ -121,7 +121,7 @@ def _report_unlisted(holding: Holding) -> CheckResult:
             _CHECK, Status.SKIPPED, f"{holding.storage}: {error.message}", error.hint
         )
     told = f"no permission to list {holding.storage}: {error.message}"
-    refused = isinstance(error, LoginRefused) or holding.kind == _LOCAL
+    refused = isinstance(error, LoginRefused) or holding.kind in OF_THIS_HOST
     if refused or not isinstance(error, StorageDenied):
         named = StorageError(f"{holding.storage}: {error.message}", hint=error.hint)
         return failure(_CHECK, named)

@@ -53,7 +53,7 @@ class Storage(Protocol):
 
     @property
     def kind(self) -> str:
-        """The type in log messages: `local`, `aws`, ..."""
+        """The type in log messages and the status: `local`, `aws`, ..."""
 
     def location(self, name: str) -> str:
         """Return the address of an object as an operator would write it, without credentials."""

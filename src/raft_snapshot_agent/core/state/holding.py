@@ -33,8 +33,6 @@ class CheckState(IntEnum):
     UNKNOWN = 3
 
 
-OF_FILES = {"local", "sftp"}
-"""Storages in which each file has its own permissions; elsewhere credentials may lack a right."""
 LISTED = 500
 """Most snapshots per storage that are kept in memory, which limits it for many clusters."""
 _LONGEST = 86400.0

@@ -13,6 +13,7 @@ from raft_snapshot_agent.core.schedules.slots import NAMED_TO, ScheduleSpec
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Delivery
+from raft_snapshot_agent.core.state.storage_kinds import OF_THIS_HOST
 from raft_snapshot_agent.core.state.verdict import Verdict, judge_holding
 
 _USUAL = timedelta(hours=1)
@@ -98,7 +99,7 @@ class StorageStatus:
     @property
     def is_private(self) -> bool:
         """Whether only agents on this host write to it."""
-        return self.kind == "local"
+        return self.kind in OF_THIS_HOST
 
     def is_new(self, now: datetime) -> bool:
         """Return whether no snapshot is due there yet, for the first slot has not passed."""

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.snapshots.snapshot import MISDESCRIBED, Stored
 from raft_snapshot_agent.core.state.freshness import Census, age
-from raft_snapshot_agent.core.state.holding import OF_FILES, CheckState, Holding
+from raft_snapshot_agent.core.state.holding import CheckState, Holding
+from raft_snapshot_agent.core.state.storage_kinds import OF_FILES
 
 CONTRADICTED = f"is {MISDESCRIBED}"
 _WORST_FIRST = (CheckState.CRITICAL, CheckState.UNKNOWN, CheckState.WARNING, CheckState.OK)

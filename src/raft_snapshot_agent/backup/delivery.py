@@ -90,7 +90,7 @@ async def _finish(
     from raft_snapshot_agent.backup.finish import finish
 
     manifest, before, look = stored.manifest, stored.before, Look()
-    if destination.prunes:
+    if not destination.is_write_only:
         look = await look_for(destination.storage, manifest.snapshot, manifest.size)
     if look.warning:
         delivery = replace(delivery, warnings=(*delivery.warnings, look.warning))

@@ -25,7 +25,7 @@ async def is_there(destination: Destination, manifest: Manifest) -> bool | None:
     Returns:
         `None` if it is unknown: the storage cannot be listed, or lists another length.
     """
-    if not destination.prunes or (sizes := await _list_sizes(destination)) is None:
+    if destination.is_write_only or (sizes := await _list_sizes(destination)) is None:
         return None
     if manifest.snapshot not in sizes:
         return False

@@ -61,7 +61,7 @@ class Destination:
     """Its own schedule, if any."""
     required: bool = True
     prunes: bool = True
-    """False if the credentials may only write."""
+    """Whether the agent deletes old snapshots there, as `prune` in the configuration says."""
     losses: Losses = field(default_factory=Losses)
     """Losses of a cluster above which retention is suspended."""
     reopen: Callable[[], Storage] | None = None
@@ -95,6 +95,11 @@ class Destination:
     def notes(self) -> NoteNames:
         """The names of its notes, which no other storage in the same folder has."""
         return NoteNames.of(self.static_name)
+
+    @property
+    def is_write_only(self) -> bool:
+        """Whether its credentials may only write, as those that may not prune are taken to be."""
+        return not self.prunes
 
     @property
     def replaces(self) -> bool:
@@ -140,7 +145,7 @@ class Destination:
 
     async def sweep(self, dead_runs: frozenset[str]) -> None:
         """Remove incomplete files of crashed runs, if the credentials allow it."""
-        if self.prunes:
+        if not self.is_write_only:
             await self.storage.sweep(Leftovers(dead_runs, self.naming, self.static_name))
 
     async def history(
@@ -153,7 +158,7 @@ class Destination:
             taken_at: The same by the wall clock.
             sizes: Its listing, if it was just read.
         """
-        if not (self.prunes and self.with_manifest):
+        if self.is_write_only or not self.with_manifest:
             return None
         listing = await self._listing(sizes)
         stored = listing.stored
@@ -206,8 +211,6 @@ class Destination:
         note = write_restored(restored, self.keys)
         await self.storage.put(self.notes.restored, BytesSource(note))
 
-    # Notes of an operator.
-
     async def mark(self, name: str, beside: Sidecar, why: str) -> None:
         """Write a note beside a snapshot; what was typed in another encoding becomes `?`."""
         text = f"{why}\n".encode(errors="replace")
@@ -216,8 +219,6 @@ class Destination:
     async def unmark(self, name: str, beside: Sidecar) -> None:
         """Delete the note."""
         await self.storage.delete(beside.name_for(name))
-
-    # Retention.
 
     async def prune(
         self,

@@ -58,7 +58,8 @@ class RestoreNotes:
             mend = advise("If the next snapshot raises an alarm", "prune --acknowledge", cluster)
             return f"{name}: cannot store a note of the restore: {error}. {mend}"
 
-        return await _note_each(filter(lambda one: one.prunes, self.destinations), note, say)
+        readable = [one for one in self.destinations if not one.is_write_only]
+        return await _note_each(readable, note, say)
 
     async def take_back(self) -> list[str]:
         """Put the earlier notes back, as the restore changed nothing.

@@ -29,6 +29,7 @@ def plan_scrubs(config: Config, cluster: str) -> ScrubPlan | None:
     """Return the plan of a cluster's scrubs; `None` if none are scheduled."""
     if config.scrub is None:
         return None
-    readable = [one for one in assembly.destinations(config, cluster=cluster) if one.prunes]
+    destinations = assembly.destinations(config, cluster=cluster)
+    readable = [one for one in destinations if not one.is_write_only]
     spool = spool_folder(config, os.environ)
     return ScrubPlan(readable, config.scrub.every, config.scrub.read, spool)

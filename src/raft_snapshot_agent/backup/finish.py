@@ -224,7 +224,7 @@ async def _prune(
         why = f"old snapshots are not pruned: {_describe(error, _PRUNE_WITHIN)}"
         return _add_warnings(delivery, why)
     deleted = (*delivery.deleted, *pruned.deleted)
-    delivery = replace(delivery, deleted=deleted, counts=pruned.counts, alarm=pruned.alarm)
+    delivery = replace(delivery, deleted=deleted, undeleted=pruned.undeleted, alarm=pruned.alarm)
     return _add_warnings(delivery, *pruned.warnings)
 
 

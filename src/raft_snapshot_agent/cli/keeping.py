@@ -79,7 +79,7 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
 def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     """Print the result of one storage; return the exit code."""
     for warning in pruned.warnings:
-        count = pruned.counts.get(warning, 1)
+        count = pruned.undeleted.get(warning, 1)
         more = f" ({count} snapshots)" if count > 1 else ""
         output.warn(f"{destination.name}: {warning}{more}")
     planned = pruned.plan
@@ -95,12 +95,12 @@ def _tell(destination: Destination, pruned: Pruned, wish: Wish) -> int:
     later = f" ({len(planned.postponed)} of them are deleted later)" if planned.postponed else ""
     again = f" ({pruned.reviews} of them read again, and deleted if broken)"
     later += again if pruned.reviews and wish.plans else ""
-    undeleted = sum(pruned.counts.values())
+    undeleted = sum(pruned.undeleted.values())
     failed = f", {undeleted} could not be deleted" if undeleted else ""
     output.talk(f"{destination.name}: {len(kept)} kept{later}, {count} {verb}{failed}")
     if planned.refused:
         return RetentionSuspended.exit_code
-    return StorageError.exit_code if pruned.counts else 0
+    return StorageError.exit_code if pruned.undeleted else 0
 
 
 @dataclass(frozen=True, slots=True)

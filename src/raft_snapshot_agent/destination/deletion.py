@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -34,12 +34,22 @@ class Pruned:
     plan: Plan
     deleted: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """The number of snapshots that a warning is about, if its text does not contain it."""
+    undeleted: Mapping[str, int] = field(default_factory=dict)
+    """How many snapshots could not be deleted, by the warning that tells of them."""
     alarm: str = ""
     """Why nothing is deleted until an operator acknowledges it."""
     reviews: int = 0
     """How many snapshots marked as broken are verified again now, and deleted if broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What became of snapshots that were to be deleted."""
+
+    deleted: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    undeleted: Mapping[str, int] = field(default_factory=dict)
+    """How many could not be deleted, by the warning that tells of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +60,7 @@ class Deleting:
     verdicts: Verdicts
     refusals: Refusals
 
-    async def delete(
-        self, stored: Iterable[Stored], now: datetime
-    ) -> tuple[list[str], list[str], dict[str, int]]:
+    async def delete(self, stored: Sequence[Stored], now: datetime) -> Deletion:
         """Delete what may be tried now; return one warning about the rest."""
         deleted: list[str] = []
         failed: dict[str, str] = {}
@@ -75,11 +83,11 @@ class Deleting:
             **failed,
         }
         if not undeleted:
-            return deleted, [], {}
+            return Deletion((*deleted,))
         name, why = next(iter(undeleted.items()))
         others = " and others are" if len(undeleted) > 1 else " is"
         warning = f"{name}{others} not deleted: {why}"
-        return deleted, [warning], {warning: len(undeleted)}
+        return Deletion((*deleted,), (warning,), {warning: len(undeleted)})
 
     async def _remove(self, stored: Stored) -> None:
         """Delete a snapshot; one that the storage refuses to delete keeps its manifest.
@@ -113,22 +121,22 @@ class Deleting:
 
     async def review(
         self, stored: Iterable[Stored], now: datetime, *, ignore_keep_broken: bool
-    ) -> tuple[list[str], list[str], dict[str, int]]:
+    ) -> Deletion:
         """Verify again what is marked as broken; delete it, or return a warning of each."""
         deleted: list[str] = []
         warnings: list[str] = []
-        failed: dict[str, int] = {}
+        undeleted: dict[str, int] = {}
         for one in stored:
             try:
                 said = await self._review(one, now, ignore_keep_broken=ignore_keep_broken)
             except StorageError as error:
                 said = f"{one.name} is broken, but was not deleted: {error}"
-                failed[said] = 1
+                undeleted[said] = 1
             if said:
                 warnings.append(said)
             else:
                 deleted.append(one.name)
-        return deleted, warnings, failed
+        return Deletion((*deleted,), (*warnings,), undeleted)
 
     async def _review(self, one: Stored, now: datetime, *, ignore_keep_broken: bool) -> str:
         """Verify a snapshot again; delete it, or return why it is still there.

@@ -268,13 +268,14 @@ class Destination:
         if found.refused or dry_run:
             return replace(done, warnings=list_warnings(found, self.retention))
         deleting = Deleting(self.storage, self.verdicts, self.refusals)
-        deleted, warnings, counts = await deleting.delete(found.delete, now)
-        gone, said, failed = await deleting.review(review, now, ignore_keep_broken=broken)
+        past = await deleting.delete(found.delete, now)
+        reviewed = await deleting.review(review, now, ignore_keep_broken=broken)
+        more = list_warnings(found, self.retention)
         return replace(
             done,
-            deleted=(*deleted, *gone),
-            warnings=(*warnings, *said, *list_warnings(found, self.retention)),
-            counts=counts | failed,
+            deleted=(*past.deleted, *reviewed.deleted),
+            warnings=(*past.warnings, *reviewed.warnings, *more),
+            undeleted={**past.undeleted, **reviewed.undeleted},
         )
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:

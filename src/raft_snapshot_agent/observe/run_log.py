@@ -243,7 +243,7 @@ def _why_not_stored(delivery: Delivery) -> str:
 
 
 def _add_count(warning: str, delivery: Delivery) -> str:
-    count = delivery.counts.get(warning)
+    count = delivery.undeleted.get(warning)
     return warning if count is None else f"{warning} (snapshots: {count})"
 
 

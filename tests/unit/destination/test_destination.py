@@ -65,12 +65,12 @@ async def test_refused_deletes_are_one_line_and_tried_once_a_day() -> None:
     assert len(storage.asked) == 30
     oldest = named(31)
     assert first.warnings == (f"{oldest} and others are not deleted: it is locked",)
-    assert first.counts == {first.warnings[0]: 30}
+    assert first.undeleted == {first.warnings[0]: 30}
     await storage.put(named(-1), BytesSource(b"abc"))
     later = await destination.prune(NOW + HOUR)
     assert len(storage.asked) == 31, "only what is new to it"
     assert later.warnings == first.warnings, "the same words while it lasts"
-    assert later.counts == {later.warnings[0]: 31}
+    assert later.undeleted == {later.warnings[0]: 31}
     await destination.prune(NOW + 25 * HOUR)
     assert len(storage.asked) == 31 + 31
 
@@ -124,7 +124,7 @@ async def test_a_storage_that_cannot_be_reached_is_not_asked_for_each() -> None:
     done = await destination.prune(NOW)
 
     assert len(storage.asked) == 3
-    assert done.counts == {f"{named(31)} and others are not deleted: it is down": 30}
+    assert done.undeleted == {f"{named(31)} and others are not deleted: it is down": 30}
     await destination.prune(NOW + HOUR)
     assert len(storage.asked) == 6, "it may be up again"
 

@@ -68,8 +68,8 @@ class Delivery:
     warnings: tuple[str, ...] = ()
     """Failures that do not affect the snapshot, such as a refused delete. The text stays the same
     from run to run while the condition lasts."""
-    counts: Mapping[str, int] = field(default_factory=dict)
-    """Number of snapshots per warning, if it is not in the text."""
+    undeleted: Mapping[str, int] = field(default_factory=dict)
+    """How many snapshots could not be deleted, by the warning that tells of them."""
     alarm: str = ""
     """Why retention is suspended until an operator acknowledges it; repeated in every run."""
     required: bool = True

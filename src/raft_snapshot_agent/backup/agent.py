@@ -27,7 +27,6 @@ from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounter
 from raft_snapshot_agent.core.snapshots.naming import Naming
 from raft_snapshot_agent.core.state.report import Delivery, Outcome, Report
 from raft_snapshot_agent.core.state.storage_kinds import OF_THIS_HOST
-from raft_snapshot_agent.destination.deletion import Pruned
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.lease.acquire import take
@@ -216,14 +215,6 @@ class Agent:
         return await list_newest(
             self.destinations, self._unsettled, self.lease, self._clock, self.surveys
         )
-
-    async def prune(self, destination: Destination, **how: bool) -> Pruned:
-        """Delete what retention does not keep; `how` is that of `Destination.prune`.
-
-        Raises:
-            StorageError: The storage could not be listed.
-        """
-        return await destination.prune(self._clock(), **how)
 
     async def _tidy(self, destination: Destination) -> str:
         """Remove leftovers of crashed runs in a storage; return the error, if any."""

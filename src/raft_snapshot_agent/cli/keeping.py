@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from raft_snapshot_agent.cli import output
 from raft_snapshot_agent.cli.exit_code import worst
@@ -43,7 +44,6 @@ class Wish:
 def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
     """Apply retention now and print why each snapshot is kept; return the exit code."""
     destinations = assembly.destinations(loaded.config, only, cluster=loaded.name)
-    agent = assembly.agent(loaded.config, destinations, by_hand=True)
     done: list[tuple[Destination, Pruned]] = []
     failed: dict[str, int] = {}
 
@@ -55,8 +55,8 @@ def prune(loaded: Loaded, only: str | None, wish: Wish, layout: Format) -> int:
             try:
                 if wish.acknowledge:
                     await _acknowledge(destination, dry_run=wish.dry_run)
-                pruned = await agent.prune(
-                    destination,
+                pruned = await destination.prune(
+                    datetime.now(UTC),
                     dry_run=wish.plans,
                     acknowledged=wish.acknowledge,
                     broken=wish.broken,

@@ -13,9 +13,9 @@ from tests.cluster.command import call
 from tests.faults.site import Running
 from tests.unit.restore.test_copying import archive, manifest, named
 
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.servers.process import until
 
 WITHIN = 60

@@ -19,15 +19,16 @@ from tests.unit.core.entries import entry
 from raft_snapshot_agent.config.document import parse as parse_document
 from raft_snapshot_agent.config.model import Config
 from raft_snapshot_agent.config.validation import validate
-from raft_snapshot_agent.core.history.guard import Losses, Point, is_trusted, judge
+from raft_snapshot_agent.core.history.guard import Losses, Point, judge
+from raft_snapshot_agent.core.history.proof import is_trusted
 from raft_snapshot_agent.core.history.retention import Retention, plan
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.core.snapshot_file.contents import Contents
 from raft_snapshot_agent.core.snapshot_file.entries import EntryReader
 from raft_snapshot_agent.core.snapshots.naming import AGENT, SEED, Layout, catalogue, parse
 from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Manifest
 from raft_snapshot_agent.error_text import read_document
 from raft_snapshot_agent.errors import (

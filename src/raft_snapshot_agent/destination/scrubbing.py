@@ -15,8 +15,8 @@ from typing import cast
 import anyio
 
 from raft_snapshot_agent.core.advice import command
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, parse
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Sidecar, Stored
 from raft_snapshot_agent.destination import verification
 from raft_snapshot_agent.destination.destination import Destination

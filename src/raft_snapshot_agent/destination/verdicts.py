@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote, has_signature
 from raft_snapshot_agent.core.snapshots.naming import Naming, parse
 from raft_snapshot_agent.core.snapshots.note_names import NoteNames
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote, has_signature
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar, Stored
 from raft_snapshot_agent.destination import verification

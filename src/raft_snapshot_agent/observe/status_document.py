@@ -15,7 +15,7 @@ from raft_snapshot_agent.core.alarms.problems import (
     state_of,
     summarise,
 )
-from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.report import Outcome

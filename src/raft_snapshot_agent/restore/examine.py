@@ -8,12 +8,12 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
-from raft_snapshot_agent.core.history.proof import NOT_COUNTED, Judge
+from raft_snapshot_agent.core.history.proof import Judge
 from raft_snapshot_agent.core.snapshot_file.archive import ArchiveVerifier
 from raft_snapshot_agent.core.snapshot_file.contents import Contents
 from raft_snapshot_agent.core.snapshot_file.difference import Difference, Side
 from raft_snapshot_agent.core.snapshot_file.entries import CountedEntries, EntryReader
-from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
+from raft_snapshot_agent.core.snapshots.snapshot import NOT_COUNTED, Snapshot
 from raft_snapshot_agent.destination.verification import (
     OpenVerifier,
     Reading,

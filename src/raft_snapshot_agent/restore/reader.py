@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Snapshot, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import NOT_COUNTED, Manifest, Snapshot, Stored
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.verification import Copy, Expected, Reading
 from raft_snapshot_agent.errors import (
@@ -107,7 +107,7 @@ class StoredReader:
             return f"not known: {error.message}"
         if judged.signed:
             return "signed with the agents' key"
-        told = judged.doubt.removesuffix(": does not count for retention")
+        told = judged.doubt.removesuffix(NOT_COUNTED)
         known = told or (_DESCRIBED if judged.verified else _NAMED)
         unsigned = self.destination.signing is not None and not told
         return f"unsigned; {known}" if unsigned else known

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import anyio
 
-from raft_snapshot_agent.core.history.scrub_note import ScrubNote
+from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import AHEAD
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub

@@ -23,9 +23,9 @@ from tests.unit.restore.test_copying import (
 )
 
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
 from raft_snapshot_agent.core.snapshots.notes import SCRUB_NAME
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.destination.scrubbing import ScrubResult, read_scrub_note, scrub

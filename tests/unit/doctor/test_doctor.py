@@ -16,11 +16,11 @@ from tests.stores.memory import MemoryStorage
 from raft_snapshot_agent import doctor
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.config.model import Config
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.leases.lease_record import Record
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, SCRUB_NAME, Alarm
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.doctor import host, lease, members, server, stores

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census, DueTime

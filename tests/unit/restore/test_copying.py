@@ -14,10 +14,10 @@ from tests.unit.core import archives
 
 from raft_snapshot_agent.core.history.proof import write_known
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
 from raft_snapshot_agent.core.snapshots.naming import AGENT, manifest_name, parse
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.destination.destination import Destination

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from raft_snapshot_agent.core.snapshot_file.mount_counts import MountCounts, explain_loss
-from raft_snapshot_agent.core.snapshots.naming import ParsedName
 from raft_snapshot_agent.core.snapshots.notes import (
     Restored,
     moment,
@@ -120,18 +119,6 @@ class Judgement:
     @property
     def is_fine(self) -> bool:
         return not (self.alarm or self.unsettled)
-
-
-def is_trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
-    """Return whether a manifest matches the name and the listed size of its snapshot."""
-    if (manifest.snapshot, manifest.size) != (stored.name, stored.size):
-        return False
-    if parsed is None:
-        return True
-    taken_at = moment(manifest.taken_at)
-    if taken_at is None or abs(taken_at - parsed.taken_at) >= timedelta(minutes=1):
-        return False
-    return parsed.index in (None, manifest.index)
 
 
 def suspects(listed: Sequence[Stored], anchor: Point) -> list[Stored]:

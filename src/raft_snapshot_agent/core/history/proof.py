@@ -14,12 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from raft_snapshot_agent.core.history.guard import is_trusted
 from raft_snapshot_agent.core.history.retention import Plan
 from raft_snapshot_agent.core.snapshots.naming import Naming, ParsedName, newest_first, parse
 from raft_snapshot_agent.core.snapshots.notes import moment
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
-from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import NOT_COUNTED, SAFETY, Manifest, Stored
 
 _SLOT = timedelta(days=1)
 """How much later a retry of a slot may be."""
@@ -35,8 +34,6 @@ _MORE, _DIGITS = "+", 12
 """Prefix of the number of unnamed snapshots. It never occurs in a fingerprint; versions without
 support for it take it for the fingerprint of an unknown name."""
 
-NOT_COUNTED = ": does not count for retention"
-"""The end of every doubt."""
 _DISAGREES = f"name, size, index or time differ from its manifest{NOT_COUNTED}"
 _NO_MANIFEST = f"its manifest is not valid{NOT_COUNTED}"
 _WRONG = f"the signature of its manifest is wrong{NOT_COUNTED}"
@@ -125,9 +122,7 @@ def without_duplicates(stored: Iterable[Stored], told: Mapping[str, Told]) -> tu
             continue
         original = first.setdefault((manifest.sha256, one.size), one)
         if manifest.sha256 and original is not one:
-            judged[one.name] = replace(
-                one, doubt=f"a copy of {original.name}: does not count for retention"
-            )
+            judged[one.name] = replace(one, doubt=f"a copy of {original.name}{NOT_COUNTED}")
             judged[original.name] = replace(original, is_duplicated=True)
     return tuple(judged[one.name] for one in listed)
 
@@ -157,6 +152,18 @@ def list_needed(
         for one in listed
         if one.name in names or (one.verified and one.is_counted and one.size in sizes)
     ]
+
+
+def is_trusted(manifest: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:
+    """Return whether a manifest matches the name and the listed size of its snapshot."""
+    if (manifest.snapshot, manifest.size) != (stored.name, stored.size):
+        return False
+    if parsed is None:
+        return True
+    taken_at = moment(manifest.taken_at)
+    if taken_at is None or abs(taken_at - parsed.taken_at) >= timedelta(minutes=1):
+        return False
+    return parsed.index in (None, manifest.index)
 
 
 def _tried_again(told: Manifest, stored: Stored, parsed: ParsedName | None) -> bool:

@@ -11,13 +11,13 @@ from typing import ClassVar
 from raft_snapshot_agent.core.duration import format_duration
 from raft_snapshot_agent.core.history.periods import PERIODS, newest_of_each
 from raft_snapshot_agent.core.snapshots.naming import newest_first
-from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, MISDESCRIBED, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, MISDESCRIBED, NOT_COUNTED, Stored
 
 _DAY = timedelta(days=1)
 
 NEWEST, _NEWEST_VERIFIED = "newest", "newest verified"
-_FUTURE = "dated in the future: does not count for retention"
-_MISMATCH = f"{MISDESCRIBED}: does not count for retention"
+_FUTURE = f"dated in the future{NOT_COUNTED}"
+_MISMATCH = f"{MISDESCRIBED}{NOT_COUNTED}"
 _COPIED = "stays while a copy of it does"
 _HELD, _SAFETY, _MIN_KEEP = "held", "safety snapshot", "kept: min_keep"
 _POSTPONED, _NO_RULES = ("no rule keeps it; deleted at one of the next runs",), ("no rule is set",)
@@ -227,7 +227,7 @@ def _aside(one: Stored, now: datetime) -> Iterator[str]:
     if one.mismatched:
         yield _MISMATCH
     elif one.size == 0:
-        yield "empty: does not count for retention"
+        yield f"empty{NOT_COUNTED}"
     elif one.condemned:
         yield one.describe_condemned(now, "marked as broken")
     elif one.taken_at > now + AHEAD:

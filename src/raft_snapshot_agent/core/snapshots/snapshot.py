@@ -12,6 +12,8 @@ from raft_snapshot_agent.core.snapshots.notes import one_line
 
 FORMAT = 1
 MISDESCRIBED = "not what its manifest describes"
+NOT_COUNTED = ": does not count for retention"
+"""The end of every doubt."""
 SAFETY = "safety"
 """Purpose of a safety snapshot: the data that a restore was to replace."""
 AHEAD = timedelta(minutes=10)
@@ -142,7 +144,7 @@ class Stored:
         """Why it does not count, in a few words."""
         if not self.doubt and self.mismatched:
             return MISDESCRIBED
-        return self.doubt.removesuffix(": does not count for retention")
+        return self.doubt.removesuffix(NOT_COUNTED)
 
     def describe_condemned(self, now: datetime, otherwise: str) -> str:
         """Say since when it is marked as broken; `otherwise` if that is unknown or not past."""

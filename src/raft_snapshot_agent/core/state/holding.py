@@ -20,8 +20,8 @@ from raft_snapshot_agent.core.state.freshness import (
 from raft_snapshot_agent.errors import AgentError
 
 if TYPE_CHECKING:  # whoever reads such a note has loaded what it is
-    from raft_snapshot_agent.core.history.scrub_note import ScrubNote
     from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+    from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote
 
 
 class CheckState(IntEnum):

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from operator import is_
 
-from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.drill_note import DrillNote
+from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Snapshot
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import is_ahead

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.history.scrub_note import ScrubNote
 from raft_snapshot_agent.core.schedules.slots import NAMED_TO, ScheduleSpec
+from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.holding import Holding, Survey
 from raft_snapshot_agent.core.state.report import Delivery

@@ -12,7 +12,7 @@ from tests.unit.core.statuses import HOUR, NOW, agent, cluster, held, minutes, r
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent
 from raft_snapshot_agent.core.alarms.alerts import EVENTS, find_alerts, is_over
 from raft_snapshot_agent.core.alarms.problems import ProblemKind, Severity, list_problems
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.freshness import Census, census

@@ -15,9 +15,9 @@ from raft_snapshot_agent.core.alarms.problems import (
     list_problems,
     severity_of,
 )
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.holding import Survey

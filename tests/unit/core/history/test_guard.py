@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.history.guard import Judgement, Losses, Point, is_trusted, judge
-from raft_snapshot_agent.core.snapshots.naming import parse
+from raft_snapshot_agent.core.history.guard import Judgement, Losses, Point, judge
 from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
-from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import Manifest
 
 NAME = "raft-snapshot-20261123T143000Z-i1000.snap"
 BEFORE = Manifest(
@@ -205,30 +204,6 @@ def test_after_the_restore_the_next_are_held_against_one_another() -> None:
 
     assert judged(second, first, restored=RESTORED).alarm
     assert judged(replace(second, index=511), first, BEFORE, restored=RESTORED).is_fine
-
-
-# What a manifest is worth.
-
-STORED = Stored(NAME, datetime(2026, 11, 23, 14, 30, tzinfo=UTC), 10_000, 1000, verified=True)
-
-
-@pytest.mark.parametrize(
-    ("lying", "believed"),
-    [
-        (BEFORE, True),
-        (replace(BEFORE, index=0), False),
-        (replace(BEFORE, size=0), False),
-        (replace(BEFORE, snapshot="another.snap"), False),
-        (replace(BEFORE, taken_at="2021-11-23T14:30:00Z"), False),
-        (replace(BEFORE, taken_at="once"), False),
-        (replace(BEFORE, taken_at="9999-12-31T23:59:59-23:00"), False),
-    ],
-)
-def test_a_manifest_is_believed_that_agrees_with_name_and_listing(
-    lying: Manifest, believed: bool
-) -> None:
-    assert is_trusted(lying, STORED, parse(NAME)) is believed
-    assert is_trusted(BEFORE, STORED, None)
 
 
 @pytest.mark.parametrize("taken_at", ["once", "2026-11-23T15:30:00", "9999-12-31T23:59:59Z"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.history.proof import Judge
-from raft_snapshot_agent.core.snapshots.naming import AGENT
+from raft_snapshot_agent.core.history.proof import Judge, is_trusted
+from raft_snapshot_agent.core.snapshots.naming import AGENT, parse
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Stored
 
 SLOT = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -53,3 +54,26 @@ def test_a_later_attempt_of_a_slot_counts_under_the_name_of_the_first(
     """It may come within the minute, and the index may be higher by then."""
     stored = Stored(NAME, SLOT, 1, 121, verified=True)
     assert Judge(AGENT).judge_stored(stored, manifest(index, seconds)).is_counted is counts
+
+
+TOLD = manifest(121, 0)
+
+
+@pytest.mark.parametrize(
+    ("lying", "believed"),
+    [
+        (TOLD, True),
+        (replace(TOLD, index=0), False),
+        (replace(TOLD, size=0), False),
+        (replace(TOLD, snapshot="another.snap"), False),
+        (replace(TOLD, taken_at="2021-11-27T12:00:00Z"), False),
+        (replace(TOLD, taken_at="once"), False),
+        (replace(TOLD, taken_at="9999-12-31T23:59:59-23:00"), False),
+    ],
+)
+def test_a_manifest_is_believed_that_agrees_with_name_and_listing(
+    lying: Manifest, believed: bool
+) -> None:
+    stored = Stored(NAME, SLOT, 1, 121, verified=True)
+    assert is_trusted(lying, stored, parse(NAME)) is believed
+    assert is_trusted(TOLD, stored, None)

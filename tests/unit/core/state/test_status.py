@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.schedules.schedule import Every
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.snapshot import ArchiveMeta, Snapshot, Stored
 from raft_snapshot_agent.core.state.drill_status import DrillStatus
 from raft_snapshot_agent.core.state.holding import CheckState, Survey

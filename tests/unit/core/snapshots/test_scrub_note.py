@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from raft_snapshot_agent.core.history.scrub_note import LastReading, ScrubNote
+from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Stored
 

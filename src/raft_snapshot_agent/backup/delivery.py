@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.backup.lookup import is_there, read_history
 from raft_snapshot_agent.backup.run_context import RunContext
@@ -25,9 +24,6 @@ from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.phases import phase
 from raft_snapshot_agent.storage.wrappers.listing import Look, look_for
 from raft_snapshot_agent.threads import in_thread
-
-if TYPE_CHECKING:
-    from raft_snapshot_agent.backup.finish import Room
 
 _OF_THE_OLD = (Sidecar.MANIFEST, Sidecar.BROKEN, Sidecar.MISMATCH, Sidecar.DRILL)
 """What describes a snapshot that is replaced, and not the new one."""
@@ -66,10 +62,8 @@ async def deliver(destination: Destination, context: RunContext, trouble: str) -
             try:
                 stored = await _attempt(destination, name, context, started)
             except StorageFull as full:
-                room = await _make_room(destination, name, context)
-                if not room.deleted:
-                    raise room.explain(full) from None
-                delivery = replace(delivery, deleted=room.deleted)
+                deleted = await _make_room(destination, name, context, full)
+                delivery = replace(delivery, deleted=deleted)
                 stored = await _attempt(destination, name, context, started)
     except Exception as error:  # noqa: BLE001 - one storage never costs another its snapshot
         return replace(delivery, warnings=(), error=as_failure(error))
@@ -101,13 +95,22 @@ async def _finish(
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 
 
-async def _make_room(destination: Destination, name: str, context: RunContext) -> Room:
-    """Apply retention to a full storage."""
+async def _make_room(
+    destination: Destination, name: str, context: RunContext, full: StorageFull
+) -> tuple[str, ...]:
+    """Apply retention to a full storage; return the names of what it deleted.
+
+    Raises:
+        StorageFull: It deleted nothing.
+    """
     from raft_snapshot_agent.backup.finish import make_room
 
     snapshot = await in_thread(context.spool.verdict)
     manifest = context.manifest(name, snapshot, 0)
-    return await make_room(destination, manifest, context.unsettled, context.clock)
+    room = await make_room(destination, manifest, context.unsettled, context.clock)
+    if not room.deleted:
+        raise room.explain(full) from None
+    return room.deleted
 
 
 async def _attempt(

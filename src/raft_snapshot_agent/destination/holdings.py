@@ -84,10 +84,10 @@ async def survey(destination: Destination, stored: Sequence[Stored], now: dateti
     newest = await judge_newest(destination, stored, now)
     stored = newest.stored
     found = await beside_loop(partial(Survey.of, stored, now), len(stored))
-    alarm = await _try_read(destination.alarm())
+    alarm = await _try_read(_find_alarm(destination))
     took = 0.0 if newest.manifest is None else newest.manifest.duration
     scrubbed = await _try_read(read_scrub_note(destination, now, stored))
-    noted = found.noted("" if alarm is None else str(alarm), took)
+    noted = found.noted(alarm, took)
     drill = await _try_read(read_newest_drill(destination, stored, now))
     noted = replace(noted, denied=newest.denied, contradicted=newest.contradicted)
     return replace(noted, scrubbed=scrubbed, drill=drill)
@@ -170,6 +170,14 @@ async def look_at_all(
         for number, (destination, timing) in enumerate(destinations):
             tasks.start_soon(look_at_one, number, destination, timing)
     return tuple(found[number] for number in range(len(destinations)))
+
+
+async def _find_alarm(destination: Destination) -> str | None:
+    """Return why retention is suspended; empty if it is not, `None` if no note would tell."""
+    if destination.notes.guard is None:
+        return None
+    alarm = await destination.alarm()
+    return "" if alarm is None else str(alarm)
 
 
 async def _try_read(reading: Awaitable[_T | None]) -> _T | None:

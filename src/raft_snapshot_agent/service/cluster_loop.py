@@ -39,7 +39,7 @@ from raft_snapshot_agent.service.runs import Runs
 from raft_snapshot_agent.vault.leader import Cluster
 
 _LOOK_EVERY = timedelta(minutes=5)
-"""Time between two looks at the storages whether a drill by hand ended a failure."""
+"""Time between two looks at the storages whether a command by hand ended a problem."""
 
 
 class ClusterLoop:
@@ -170,7 +170,7 @@ class ClusterLoop:
 
     def _find_moment(self, state: ScheduleState) -> datetime:
         """Return when there is something to do unless an event comes first."""
-        if not self._publisher.lacks_drill:
+        if not self._publisher.awaits_operator:
             return state.next_due
         return min(state.next_due, self._clock() + _LOOK_EVERY)
 

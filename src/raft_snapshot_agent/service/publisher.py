@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import isfinite
 from time import monotonic
@@ -51,6 +51,16 @@ def describe(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The problems of storages that a look at them has ended."""
+
+    failures: tuple[str, ...] = ()
+    """The storages that failed, and show the snapshot after all."""
+    alarms: tuple[str, ...] = ()
+    """The storages whose alarm was acknowledged."""
+
+
 class StatusPublisher:
     """Publishes the status of one cluster's loop."""
 
@@ -90,25 +100,22 @@ class StatusPublisher:
         now = self._clock()
         self._publish(lambda status: status.as_of(now))
 
-    def survey(self, surveys: Mapping[str, Survey]) -> list[str]:
+    def survey(self, surveys: Mapping[str, Survey]) -> Ended:
         """Publish the content of the storages.
 
         Arguments:
             surveys: The result for each storage.
-
-        Returns:
-            The storages that failed, and show the snapshot after all.
         """
-        arrived: list[str] = []
+        ended = Ended()
 
         def change(status: ClusterStatus) -> ClusterStatus:
+            nonlocal ended
             after = self._with_surveys(status, surveys)
-            pairs = zip(status.storages, after.storages, strict=True)
-            arrived.extend(one.name for was, one in pairs if was.failing and not one.failing)
+            ended = _find_ended(status, after)
             return after
 
         self._publish(change)
-        return arrived
+        return ended
 
     def begin(self) -> None:
         """Publish that a run has begun."""
@@ -135,10 +142,11 @@ class StatusPublisher:
         self._publish(lambda status: status.served_by_another())
 
     @property
-    def lacks_drill(self) -> bool:
-        """Whether a drill by hand may end a failure, and no scheduled ones look for that."""
-        status = self._board.find(self.service.name)
-        return self.service.drills is None and status is not None and status.lacks_drill
+    def awaits_operator(self) -> bool:
+        """Whether a command by hand may end a problem, and nothing else looks for that."""
+        if (status := self._board.find(self.service.name)) is None:
+            return False
+        return status.has_alarm or (self.service.drills is None and status.lacks_drill)
 
     def login(self, refused: str) -> None:
         """Publish why a new login would fail; empty: it would not."""
@@ -210,6 +218,14 @@ def _describe_storage(
     )
 
 
+def _find_ended(before: ClusterStatus, after: ClusterStatus) -> Ended:
+    pairs = [*zip(before.storages, after.storages, strict=True)]
+    return Ended(
+        tuple(now.name for was, now in pairs if was.failing and not now.failing),
+        tuple(now.name for was, now in pairs if was.alarm and not now.alarm),
+    )
+
+
 def _describe_lease(lease: Lease) -> LeaseStatus:
     held = lease.held_lease is not None
     return LeaseStatus(lease.location, lease.holder, held, str(lease.trouble or ""))
@@ -217,7 +233,8 @@ def _describe_lease(lease: Lease) -> LeaseStatus:
 
 def _find_survey(storage: StorageStatus, result: Delivery, report: Report) -> Survey:
     """Return the content of a storage after a delivery, without the listing where there is none."""
-    before = Survey() if storage.holding is None else storage.holding.survey
+    known = Survey() if storage.holding is None else storage.holding.survey
+    before = replace(known, alarm=result.alarm)
     if result.survey is not None or report.snapshot is None:
         return result.survey or before
     name = result.location.rpartition("/")[2]

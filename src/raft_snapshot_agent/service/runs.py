@@ -182,7 +182,7 @@ class Runs:
     async def _look_again(self, state: ScheduleState) -> ScheduleState:
         """Skip what the storages already have, from any agent."""
         last, again = self._last, state.looked_at_again(self._clock())
-        if not (last.in_doubt or last.owing or again or self._publisher.lacks_drill):
+        if not (last.in_doubt or last.owing or again or self._publisher.awaits_operator):
             return state
         taken, now = await self._list_taken(), self._clock()
         private = self.service.agent.private
@@ -204,8 +204,11 @@ class Runs:
     async def _list_taken(self) -> dict[str, list[datetime]]:
         agent = self.service.agent
         taken = await agent.list_taken()
-        for storage in self._publisher.survey(agent.surveys):
-            self._journal.end(LogEvent.SNAPSHOT_NOT_STORED, self._clock(), storage=storage)
+        ended, now = self._publisher.survey(agent.surveys), self._clock()
+        for storage in ended.failures:
+            self._journal.end(LogEvent.SNAPSHOT_NOT_STORED, now, storage=storage)
+        for storage in ended.alarms:
+            self._journal.end(LogEvent.RETENTION_SUSPENDED, now, storage=storage)
         return taken
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:

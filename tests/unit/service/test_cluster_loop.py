@@ -394,6 +394,17 @@ class Gated(Agent):
         return agent
 
 
+class Alarmed(Gated):
+    """An agent whose snapshots are those of another cluster."""
+
+    why = "the cluster is another"
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        report = await super().run_once(names, again=again)
+        deliveries = tuple(Delivery(name, "memory", alarm=self.why) for name in sorted(names))
+        return replace(report, deliveries=deliveries)
+
+
 class Loop:
     """A loop that runs while the block does, and what it said."""
 
@@ -464,6 +475,31 @@ async def test_a_drill_by_hand_that_passes_ends_a_failure_without_a_schedule_of_
         agent.surveys["s3"] = replace(Survey.of([], now), drill=note)
         await loop.comes(lambda: (drill := board.read().clusters[0].drill) and drill.passed)
     assert agent.runs == 0
+
+
+async def test_an_alarm_that_was_acknowledged_by_hand_ends_before_the_next_snapshot(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "raft_snapshot_agent.service.cluster_loop._LOOK_EVERY", timedelta(seconds=0.1)
+    )
+    agent, now = Alarmed.idle(), datetime.now(UTC)
+    board = published()
+    board.change("", lambda status: replace(status, storages=STORAGES))
+    agent.surveys |= {one.name: Survey.of([], now) for one in STORAGES}
+
+    def alarms() -> list[str]:
+        return [one.alarm for one in board.read().clusters[0].storages]
+
+    async with Loop(agent, board=board) as loop:
+        await loop.says("Next snapshot at")
+        loop.loop.take_now()
+        await loop.comes(lambda: alarms() == [Alarmed.why] * 2)
+        agent.surveys["s3"] = Survey.of([], now).noted("", 0)
+        await loop.says("Resolved: Retention suspended for s3")
+    assert alarms() == [Alarmed.why, ""]
+    assert "Resolved: Retention suspended for disk" not in loop.said.getvalue()
+    assert agent.runs == 1
 
 
 async def test_signals_during_a_snapshot_are_one_more_snapshot() -> None:

@@ -53,8 +53,8 @@ class Survey:
     """Total bytes of all snapshots."""
     oldest: datetime | None = None
     """Time of the oldest snapshot, if known."""
-    alarm: str = ""
-    """Why retention is suspended; empty if it is not."""
+    alarm: str | None = None
+    """Why retention is suspended; empty if it is not, `None` if not looked up."""
     took: float = 0.0
     """Seconds until the newest snapshot was stored."""
     denied: str = ""
@@ -108,11 +108,11 @@ class Survey:
             listed=(sent, *self.listed)[:LISTED],
         )
 
-    def noted(self, alarm: str, took: float) -> Survey:
+    def noted(self, alarm: str | None, took: float) -> Survey:
         """Return the survey with the content of notes beside the snapshots.
 
         Arguments:
-            alarm: Why retention is suspended; empty if it is not.
+            alarm: Why retention is suspended; empty if it is not, `None` if not looked up.
             took: Seconds until the newest was stored; implausible values count as zero.
         """
         return replace(self, alarm=alarm, took=took if 0 <= took <= _LONGEST else 0.0)
@@ -165,8 +165,8 @@ class Holding:
 
     @property
     def alarm(self) -> str:
-        """Why retention is suspended; empty if it is not."""
-        return self.survey.alarm
+        """Why retention is suspended; empty if it is not, as far as known."""
+        return self.survey.alarm or ""
 
     @property
     def error(self) -> AgentError | None:

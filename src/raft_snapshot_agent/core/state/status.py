@@ -145,6 +145,11 @@ class ClusterStatus:
         return replace(self, drill=DrillStatus.of(note, at))
 
     @property
+    def has_alarm(self) -> bool:
+        """Whether retention of a storage is suspended until an operator acknowledges the alarm."""
+        return any(one.alarm for one in self.storages)
+
+    @property
     def lacks_drill(self) -> bool:
         """Whether the last drill failed, or none can be run; one that passes by hand ends that."""
         fails = self.drill is not None and not self.drill.passed

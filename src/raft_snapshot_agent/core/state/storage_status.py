@@ -138,6 +138,8 @@ class StorageStatus:
         before = self.holding or Holding(self.name, self.kind, required=self.required)
         if survey.error is not None:
             survey = replace(before.survey, error=survey.error)
+        if survey.alarm is None:
+            survey = replace(survey, alarm=self.alarm)
         if survey.scrubbed is None:
             survey = replace(survey, scrubbed=before.survey.scrubbed)
         if survey.drill is None:
@@ -152,7 +154,7 @@ class StorageStatus:
             stored_bytes=survey.size,
             oldest=survey.oldest,
             failing=None if _is_stored_since(self.failing, holding, at) else self.failing,
-            alarm=survey.alarm,
+            alarm=holding.alarm,
         )
 
     def as_of(self, now: datetime) -> StorageStatus:

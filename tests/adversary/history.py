@@ -11,6 +11,7 @@ from tests.unit.core.archives import members, meta, packed, tar, verified
 
 from raft_snapshot_agent.backup import finish, lookup
 from raft_snapshot_agent.backup.run_context import Unsettled
+from raft_snapshot_agent.core.history.flood import Pace
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.schedules.schedule import Every, Schedule
@@ -90,8 +91,7 @@ class Site:
                 self.storage,
                 self.policy,
                 signing=None if self.keys is None else self.signing,
-                pace=self.pace,
-                extra=self.extra,
+                pace=Pace(self.pace, self.extra),
                 losses=Losses(0.5),
             )
         return self._place

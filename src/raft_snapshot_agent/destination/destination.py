@@ -8,10 +8,9 @@ from datetime import UTC, datetime, tzinfo
 from functools import partial
 from itertools import islice
 
-from raft_snapshot_agent.core.history.flood import count_witnesses, explain_flood, explains
+from raft_snapshot_agent.core.history.flood import Pace, explain_flood
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.retention import Plan, Retention, plan
-from raft_snapshot_agent.core.schedules.schedule import Schedule
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming
 from raft_snapshot_agent.core.snapshots.note_names import NoteNames
@@ -69,10 +68,8 @@ class Destination:
     refusals: Refusals = field(default_factory=Refusals)
     signing: Callable[[], SigningKeys] | None = None
     """Reads the signing keys; `None`: unsigned manifests count."""
-    pace: Schedule | None = None
-    """The expected rate of snapshots; `None`: unknown and unlimited."""
-    extra: int = 24
-    """How many more raise no alarm."""
+    pace: Pace | None = None
+    """How many snapshots may come; `None`: unknown and unlimited."""
     purpose: str = ""
     """The purpose of what is stored now, for its manifest."""
     told: Remembered = field(default_factory=Remembered)
@@ -172,9 +169,9 @@ class Destination:
         """Describe an unexplained number of snapshots, unless a key tells which ones count."""
         if self.signing is not None or self.pace is None:
             return ""
-        explained = partial(explains, self.pace, now=now, extra=self.extra)
-        witnesses = await self.proofs.witnesses(stored, count_witnesses(self.extra), explained)
-        counted = partial(explain_flood, stored, witnesses, self.pace, now, self.extra)
+        explained = partial(self.pace.explains, now=now)
+        witnesses = await self.proofs.witnesses(stored, self.pace.witnesses, explained)
+        counted = partial(explain_flood, stored, witnesses, self.pace, now)
         return await beside_loop(counted, len(stored))
 
     async def judge_and_sign(self, history: History | None, now: Manifest) -> GuardResult:
@@ -201,8 +198,8 @@ class Destination:
         """Resume retention; return why it was suspended."""
         if (name := self.notes.guard) is None or (found := await self.alarm()) is None:
             return None
-        if self.keys is None:
-            await admit(self.proofs, await self.stored(), self.extra)
+        if self.keys is None and self.pace is not None:
+            await admit(self.proofs, await self.stored(), self.pace)
         await self.storage.delete(name)
         return found
 
@@ -285,7 +282,7 @@ class Destination:
         present = (one for one in stored if one.is_counted and one.taken_at <= now)
         second = next(islice(present, 1, None), None)
         since = now if second is None else second.taken_at
-        return _LEAST_DELETES + self.pace.following(since, now).missed
+        return _LEAST_DELETES + self.pace.schedule.following(since, now).missed
 
     async def _listing(self, sizes: Mapping[str, int] | None = None) -> Listing:
         sizes = await sizes_of(self.storage) if sizes is None else sizes

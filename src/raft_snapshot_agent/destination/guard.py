@@ -10,7 +10,7 @@ from functools import partial
 from itertools import dropwhile
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
-from raft_snapshot_agent.core.history.flood import count_witnesses, fingerprinted
+from raft_snapshot_agent.core.history.flood import Pace, fingerprinted
 from raft_snapshot_agent.core.history.guard import Losses, Point, Span, judge, suspects
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
 from raft_snapshot_agent.core.snapshots.note_names import NoteNames
@@ -143,7 +143,7 @@ async def compare_and_record(
     return GuardResult(now, unsettled=found.unsettled, warnings=history.warnings)
 
 
-async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
+async def admit(proofs: Proofs, stored: Sequence[Stored], pace: Pace) -> None:
     """Add all stored snapshots to the newest manifests, so that none counts as unexplained.
 
     Signed manifests are not changed. This needs the permission to replace objects.
@@ -151,11 +151,11 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
     Arguments:
         proofs: The manifests of the storage.
         stored: The snapshots there, newest first.
-        extra: How many additional snapshots by operators raise no alarm.
+        pace: How many may come.
     """
     known = await proofs.known(stored)
     marked = await beside_loop(partial(fingerprinted, stored), len(stored))
-    for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
+    for witness in await proofs.witnesses(stored, pace.witnesses + _ADMITTED):
         if await beside_loop(partial(witness.never_saw, marked), len(marked)):
             told = replace(witness.manifest, known=known)
             name = manifest_name(witness.stored.name)
@@ -163,7 +163,7 @@ async def admit(proofs: Proofs, stored: Sequence[Stored], extra: int) -> None:
 
 
 async def admit_copies(
-    proofs: Proofs, stored: Sequence[Stored], copies: Sequence[Stored], extra: int
+    proofs: Proofs, stored: Sequence[Stored], copies: Sequence[Stored], pace: Pace
 ) -> None:
     """Add snapshots that are copied here to the newest manifests, and no others.
 
@@ -173,12 +173,12 @@ async def admit_copies(
         proofs: The manifests of the storage.
         stored: The snapshots there, newest first.
         copies: Those that are there already or will be copied.
-        extra: How many additional snapshots by operators raise no alarm.
+        pace: How many may come.
     """
     every = newest_first({one.name: one for one in (*stored, *copies)}.values())
     marked = await beside_loop(partial(fingerprinted, every), len(every))
     names = frozenset(one.name for one in copies)
-    for witness in await proofs.witnesses(stored, count_witnesses(extra) + _ADMITTED):
+    for witness in await proofs.witnesses(stored, pace.witnesses + _ADMITTED):
         told = await beside_loop(partial(witness.tell_of, marked, names), len(marked))
         if told is not None:
             name = manifest_name(witness.stored.name)

@@ -119,7 +119,7 @@ class Copying:
         copies = [reader.stored for reader in readers]
         there = (await self._list_target()).values()
         try:
-            await admit_copies(self.target.proofs, [*there], copies, self.target.extra)
+            await admit_copies(self.target.proofs, [*there], copies, self.target.pace)
         except StorageError as error:
             mend = command("prune --acknowledge", self.target.cluster)
             return f"{self.target.name}: {_FLOOD.format(mend)}: {error}"

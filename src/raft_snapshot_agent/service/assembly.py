@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.backup.limiter import ConcurrencyLimiter
 from raft_snapshot_agent.config.model import Config, naming_of, require_storages, spool_folder
+from raft_snapshot_agent.core.history.flood import Pace
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import ConfigError
@@ -152,7 +153,6 @@ def _open_destination(settings: AnyStorage, config: Config, cluster: str) -> Des
         prunes=settings.prune,
         losses=Losses(config.guard.max_shrink, config.guard.max_mount_shrink),
         signing=None if config.signing is None else config.signing.open,
-        pace=(settings.schedule or config.schedule).open().schedule,
-        extra=config.guard.max_extra,
+        pace=Pace((settings.schedule or config.schedule).open().schedule, config.guard.max_extra),
         cluster=cluster,
     )

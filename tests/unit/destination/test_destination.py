@@ -12,6 +12,7 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
+from raft_snapshot_agent.core.history.flood import Pace
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.proof import write_known
 from raft_snapshot_agent.core.history.retention import Retention
@@ -263,7 +264,7 @@ async def test_word_of_a_restore_is_taken_once() -> None:
 
 async def beside_history() -> tuple[Destination, Destination]:
     """Store a snapshot in two storages in one folder, of which one has a static name."""
-    history = Destination("history", MemoryStorage(), Retention(last=1), extra=4, pace=Every(HOUR))
+    history = Destination("history", MemoryStorage(), Retention(last=1), pace=Pace(Every(HOUR), 4))
     latest = replace(history, name="latest", static_name="latest.snap", told=Remembered())
     await hold(history, named(1, 500), 1, 500)
     await hold(latest, "latest.snap", 1, 500)
@@ -370,7 +371,7 @@ async def test_counts_are_remembered_and_forgotten_like_what_a_manifest_tells_of
 
 
 async def test_an_alarm_of_added_snapshots_is_read_as_it_was_raised() -> None:
-    place = Destination("s", MemoryStorage(), retention=Retention(last=3), pace=Every(HOUR))
+    place = Destination("s", MemoryStorage(), retention=Retention(last=3), pace=Pace(Every(HOUR)))
     for hours in (-99, *range(40)):
         known = {"known": write_known([])} if hours == 0 else {}
         await hold(place, named(hours, 500 - hours), hours, 500 - hours, known)
@@ -397,7 +398,7 @@ async def signed_history(count: int) -> tuple[Destination, MemoryStorage]:
         await storage.put(name, BytesSource(b"abc"))
         await storage.put(manifest_name(name), BytesSource(signed.to_json()))
     policy = Retention(last=3)
-    return Destination("memory", storage, retention=policy, pace=Every(HOUR)), storage
+    return Destination("memory", storage, retention=policy, pace=Pace(Every(HOUR))), storage
 
 
 async def test_to_acknowledge_without_the_key_leaves_signed_manifests_as_they_are() -> None:

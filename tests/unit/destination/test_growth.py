@@ -18,7 +18,7 @@ from raft_snapshot_agent.backup.finish import finish
 from raft_snapshot_agent.backup.lookup import read_history
 from raft_snapshot_agent.backup.run_context import Unsettled
 from raft_snapshot_agent.core.history import flood, guard, retention
-from raft_snapshot_agent.core.history.flood import explain_flood, fingerprinted
+from raft_snapshot_agent.core.history.flood import Pace, explain_flood, fingerprinted
 from raft_snapshot_agent.core.history.proof import read_known, write_known
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.schedules.schedule import Every
@@ -70,7 +70,7 @@ class Counting(MemoryStorage):
 
 
 def place(storage: MemoryStorage, policy: Retention = POLICY) -> Destination:
-    return Destination("memory", storage, policy, pace=Every(HOUR), with_manifest=True)
+    return Destination("memory", storage, policy, pace=Pace(Every(HOUR)), with_manifest=True)
 
 
 async def run(destination: Destination, after: int = 1) -> Delivery:
@@ -268,7 +268,7 @@ def test_catalogue_guard_and_flood_grow_linearly() -> None:
         lambda listed: newest_first(reversed(listed)),
         lambda listed: guard.suspects(listed, replace(point, index=0)),
         lambda listed: explain_flood(
-            listed, [flood.Witness(listed[0], told)] * 8, Every(HOUR), NEWEST, 10**6
+            listed, [flood.Witness(listed[0], told)] * 8, Pace(Every(HOUR), 10**6), NEWEST
         ),
     ):
         taken = [steps(lambda n=n, work=work: work(rows(n))) for n in (100, 200, 400)]

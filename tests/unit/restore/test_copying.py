@@ -12,6 +12,7 @@ import pytest
 from tests.stores.memory import MemoryStorage
 from tests.unit.core import archives
 
+from raft_snapshot_agent.core.history.flood import Pace
 from raft_snapshot_agent.core.history.proof import write_known
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.schedules.schedule import Every
@@ -93,7 +94,7 @@ async def store(place: Destination, hours: float, known: str = "") -> str:
 
 
 def place(name: str, storage: MemoryStorage | None = None, **more: object) -> Destination:
-    made = Destination(name, storage or Recording(), pace=Every(HOUR), extra=4)
+    made = Destination(name, storage or Recording(), pace=Pace(Every(HOUR), 4))
     return replace(made, **more)  # type: ignore[arg-type]
 
 

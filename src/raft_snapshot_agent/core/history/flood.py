@@ -38,6 +38,28 @@ Fingerprinted = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How many snapshots may come."""
+
+    schedule: Schedule
+    extra: int = 24
+    """How many more than the schedule explains, such as those of operators."""
+
+    @property
+    def witnesses(self) -> int:
+        """The number of witnesses: more than can be forged unnoticed in one interval."""
+        return self.extra + _MORE
+
+    def count_explained(self, since: datetime, now: datetime) -> int:
+        """Count what schedule and operators explain between two times, with the present slot."""
+        return self.extra + _AGENTS * (self.schedule.following(since, now).missed + 1)
+
+    def explains(self, count: int, since: datetime, *, now: datetime) -> bool:
+        """Return whether schedule and operators explain a number of snapshots since some time."""
+        return count <= self.count_explained(since, now)
+
+
+@dataclass(frozen=True, slots=True)
 class Witness:
     """A snapshot whose manifest lists the snapshots that existed before it."""
 
@@ -100,61 +122,41 @@ def _last_named(listed: Sequence[Fingerprinted], known: Known) -> int:
     return next((at for at in places if listed[at][1] in known.fingerprints), len(listed))
 
 
-def count_witnesses(extra: int) -> int:
-    """Return the number of witnesses: more than can be forged unnoticed in one interval."""
-    return extra + _MORE
-
-
-def slots(pace: Schedule, since: datetime, now: datetime) -> int:
-    """Count the slots of a schedule between two times, including the present one."""
-    return pace.following(since, now).missed + 1
-
-
-def explains(pace: Schedule, count: int, since: datetime, *, now: datetime, extra: int) -> bool:
-    """Return whether schedule and operators explain a number of snapshots since some time."""
-    return count <= extra + _AGENTS * slots(pace, since, now)
-
-
 def explain_flood(
-    listed: Sequence[Stored],
-    witnesses: Sequence[Witness],
-    pace: Schedule,
-    now: datetime,
-    extra: int,
+    listed: Sequence[Stored], witnesses: Sequence[Witness], pace: Pace, now: datetime
 ) -> str:
     """Return why there are more new snapshots than can be explained; empty if there are not.
 
     Arguments:
         listed: All snapshots, newest first.
         witnesses: The newest snapshots with a list of earlier ones.
-        pace: The schedule.
+        pace: How many may come.
         now: The present time.
-        extra: Allowed number of additional snapshots by operators.
     """
     counted = [one for one in listed if one.is_counted and one.taken_at <= now + AHEAD]
     marked = fingerprinted(counted) if witnesses else ()
     for newer, witness in enumerate(witnesses):
         fresh = witness.never_saw(marked)
         # Each later snapshot has a manifest of an agent.
-        allowed = extra + newer + _AGENTS * slots(pace, witness.stored.taken_at, now)
+        allowed = newer + pace.count_explained(witness.stored.taken_at, now)
         if fresh > allowed:
             return (
                 f"{fresh} snapshots were added since {witness.stored.name}, but schedule and"
                 f" guard.max_extra explain {allowed}: {_HINT}"
             )
-    return _find_crowd(counted, pace, now, extra)
+    return _find_crowd(counted, pace, now)
 
 
-def _find_crowd(counted: Sequence[Stored], pace: Schedule, now: datetime, extra: int) -> str:
+def _find_crowd(counted: Sequence[Stored], pace: Pace, now: datetime) -> str:
     """Find an interval with more snapshots than the schedule and the older ones explain.
 
     So many would replace all genuine witnesses.
     """
     # An interval without slots may contain all snapshots kept from a previous schedule.
-    interval = min(later - one for one, later in pairwise(upcoming(pace, now, _GAPS + 1)))
+    interval = min(later - one for one, later in pairwise(upcoming(pace.schedule, now, _GAPS + 1)))
     recent = [one for one in counted if now - one.taken_at < interval]
     older = counted[len(recent) :]
-    allowed = extra + _AGENTS * _usual(
+    allowed = pace.extra + _AGENTS * _usual(
         older if len(older) >= _FEW else counted[-_COMPARED:], interval
     )
     if len(recent) <= allowed:

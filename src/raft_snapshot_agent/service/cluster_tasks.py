@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import anyio
 from anyio import CancelScope
@@ -25,24 +25,32 @@ class ClusterTask(Protocol):
         """Run until it is cancelled."""
 
 
-Prepare = Callable[[ActiveCluster, ClusterContext, anyio.Lock], ClusterTask | None]
-"""Returns the task of a cluster; `None` if its configuration has none.
+Plan = TypeVar("Plan")
+OpenTask = Callable[[ActiveCluster, Plan, ClusterContext, anyio.Lock], ClusterTask]
+"""Returns the task of a cluster.
 
 The lock is common to all clusters: its holder may do what costs the host much.
 """
 
 
-class ClusterTasks:
+class ClusterTasks(Generic[Plan]):
     """The tasks of all clusters, under the active configuration."""
 
-    def __init__(self, prepare: Prepare, find_context: Callable[[str], ClusterContext]) -> None:
+    def __init__(
+        self,
+        find_plan: Callable[[ActiveCluster], Plan | None],
+        open_task: OpenTask[Plan],
+        find_context: Callable[[str], ClusterContext],
+    ) -> None:
         """Begin without tasks.
 
         Arguments:
-            prepare: Prepares the task of a cluster.
+            find_plan: Returns the plan of a cluster; `None` if its configuration has none.
+            open_task: Returns the task that carries it out.
             find_context: Returns what a cluster's tasks share with its loop, by its name.
         """
-        self._prepare = prepare
+        self._find_plan = find_plan
+        self._open_task = open_task
         self._find_context = find_context
         self._turns = anyio.Lock()
         self._running: dict[str, tuple[ActiveCluster, ClusterTask, CancelScope]] = {}
@@ -62,8 +70,9 @@ class ClusterTasks:
         for name, service in wanted.items():
             if name in self._running:
                 continue
-            task = self._prepare(service, self._find_context(name), self._turns)
-            if task is not None:
+            plan = self._find_plan(service)
+            if plan is not None:
+                task = self._open_task(service, plan, self._find_context(name), self._turns)
                 scope = CancelScope()
                 self._running[name] = service, task, scope
                 tasks.start_soon(keep_running, task.run, scope)

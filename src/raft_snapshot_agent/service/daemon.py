@@ -27,11 +27,11 @@ from raft_snapshot_agent.observe.systemd import SystemdNotifier
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_loops import ClusterLoops
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
-from raft_snapshot_agent.service.drills import prepare_drills
+from raft_snapshot_agent.service.drills import DrillLoop
 from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
 from raft_snapshot_agent.service.reload_summary import describe_reload
-from raft_snapshot_agent.service.scrubs import prepare_scrubs
+from raft_snapshot_agent.service.scrubs import ScrubLoop
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 5.0
@@ -98,8 +98,9 @@ class Daemon:
         self._clock = clock
         self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
         self._loops = ClusterLoops(self._notifier, clock, self._board)
-        self._drills = ClusterTasks(prepare_drills, self._loops.find_context)
-        self._scrubs = ClusterTasks(prepare_scrubs, self._loops.find_context)
+        find = self._loops.find_context
+        self._drills = ClusterTasks(lambda one: one.drills, DrillLoop, find)
+        self._scrubs = ClusterTasks(lambda one: one.scrubs, ScrubLoop, find)
 
     async def run(self) -> None:
         """Run until SIGTERM or SIGINT; then finish or discard running snapshots within seconds.

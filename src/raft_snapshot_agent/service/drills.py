@@ -206,16 +206,3 @@ class DrillLoop:
             self._service.name,
             lambda status: status.drilled(note) if is_ours or status.drill else status,
         )
-
-
-def prepare_drills(
-    service: ActiveCluster, context: ClusterContext, turns: anyio.Lock
-) -> DrillLoop | None:
-    """Return the task of a cluster's drills; `None` if none are scheduled.
-
-    Arguments:
-        service: The cluster's configuration and objects.
-        context: What it shares with the cluster's loop.
-        turns: Allows one drill at a time in this agent, as each starts a server.
-    """
-    return None if service.drills is None else DrillLoop(service, service.drills, context, turns)

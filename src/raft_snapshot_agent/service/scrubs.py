@@ -172,16 +172,3 @@ def _open_locked(spool: Path) -> int | None:
 def _close(folder: int | None) -> None:
     if folder is not None:
         os.close(folder)
-
-
-def prepare_scrubs(
-    service: ActiveCluster, context: ClusterContext, turns: anyio.Lock
-) -> ScrubLoop | None:
-    """Return the task of a cluster's scrubs; `None` if none are scheduled.
-
-    Arguments:
-        service: The cluster's configuration and objects.
-        context: What it shares with the cluster's loop.
-        turns: Allows one scrub at a time in this agent.
-    """
-    return None if service.scrubs is None else ScrubLoop(service, service.scrubs, context, turns)

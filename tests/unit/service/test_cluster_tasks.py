@@ -41,14 +41,13 @@ async def test_only_those_of_changed_clusters_are_given_up(
 ) -> None:
     made: list[tuple[str, Endless]] = []
 
-    def prepare(service: ActiveCluster, _context: object, _turns: object) -> Endless | None:
-        if service.name == "without":
-            return None
-        made.append((service.name, Endless("" if service.name == "idle" else "running drill")))
+    def open_task(service: ActiveCluster, plan: str, _context: object, _turns: object) -> Endless:
+        made.append((service.name, Endless(plan)))
         return made[-1][1]
 
     find_context: Any = {}.get
-    held = ClusterTasks(prepare, find_context)
+    plans = {"without": None, "idle": ""}
+    held = ClusterTasks(lambda one: plans.get(one.name, "running drill"), open_task, find_context)
     same, without = service("same"), service("without")
     async with anyio.create_task_group() as tasks:
         held.assign([same, without, service("idle"), service("changed"), service("gone")], tasks)

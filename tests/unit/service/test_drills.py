@@ -36,7 +36,8 @@ from raft_snapshot_agent.service import drills
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
-from raft_snapshot_agent.service.drills import DrillLoop, prepare_drills
+from raft_snapshot_agent.service.drill_plan import DrillPlan
+from raft_snapshot_agent.service.drills import DrillLoop
 
 NOW = datetime(2026, 11, 23, 15, 30, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -108,9 +109,9 @@ def context_of(board: StatusBoard) -> ClusterContext:
     return ClusterContext(journal, Progress(), board, lambda: World.now)
 
 
-def drill_tasks() -> ClusterTasks:
+def drill_tasks() -> ClusterTasks[DrillPlan]:
     board = StatusBoard.unread(lambda: World.now)
-    return ClusterTasks(prepare_drills, lambda _name: context_of(board))
+    return ClusterTasks(lambda one: one.drills, DrillLoop, lambda _name: context_of(board))
 
 
 async def days_with(

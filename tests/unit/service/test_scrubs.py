@@ -34,7 +34,7 @@ from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.cluster_tasks import ClusterTasks
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
-from raft_snapshot_agent.service.scrubs import ScrubLoop, prepare_scrubs
+from raft_snapshot_agent.service.scrubs import ScrubLoop
 from raft_snapshot_agent.storage.base import BytesSource, Entry
 
 DAY = timedelta(days=1)
@@ -302,7 +302,9 @@ async def test_clusters_of_one_agent_take_turns_and_it_stops_at_once() -> None:
     with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as tasks:
             services = {name: service(name) for name in ("a", "b", "c")}
-            held = ClusterTasks(prepare_scrubs, lambda name: context_of(services[name]))
+            held = ClusterTasks(
+                lambda one: one.scrubs, ScrubLoop, lambda name: context_of(services[name])
+            )
             held.assign(services.values(), tasks)
             await begun.wait()
             for _ in range(50):

@@ -164,7 +164,7 @@ async def _store(
         kinds = _OF_THE_OLD if destination.with_manifest else (Sidecar.MANIFEST,)
     size, failure = 0, None
     try:
-        async with replacing(destination.storage, name, kinds):
+        async with replacing(destination.storage, name, kinds, context.may_write):
             size = await destination.storage.put(name, context.source)
     except Exception as error:  # noqa: BLE001 - it may have arrived all the same
         failure = error

@@ -53,6 +53,10 @@ class RunContext:
     def source(self) -> UploadSource:
         return self.spool if self.held_lease is None else FencedSource(self.spool, self.held_lease)
 
+    def may_write(self) -> bool:
+        """Return whether no other agent works: the lease, if one is configured, is held."""
+        return self.held_lease is None or self.held_lease.held()
+
     async def name_for(self, destination: Destination) -> str:
         meta = await in_thread(self.spool.meta)
         return (

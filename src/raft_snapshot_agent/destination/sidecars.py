@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import cast
 
 from anyio import CancelScope, fail_after, move_on_after
@@ -15,10 +16,22 @@ from raft_snapshot_agent.storage.base import BytesSource, Storage, sizes_of
 
 _SMALL = 1 << 20
 """Maximum bytes of a note or a manifest; valid ones have a few hundred."""
+_HEAD = 1 << 12
+"""Bytes by which two snapshots differ: in the header of the first member is when it was written."""
 _PUT_BACK_WITHIN = 10.0
 """Seconds for the manifest and notes of the old snapshot when the agent is stopped."""
 _LOOK_WITHIN = 30.0
-"""Maximum seconds to list a storage."""
+"""Maximum seconds to look at what lies in a storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Old:
+    """What a name held before its snapshot is replaced."""
+
+    head: bytes
+    """How the snapshot begins; empty if it cannot be read."""
+    notes: Mapping[str, bytes]
+    """What was taken away beside it, by name."""
 
 
 async def read_small(storage: Storage, name: str) -> bytes:
@@ -28,13 +41,17 @@ async def read_small(storage: Storage, name: str) -> bytes:
         SnapshotNotFound: It does not exist.
         StorageError: It cannot be read.
     """
+    return await _read_at_most(storage, name, _SMALL)
+
+
+async def _read_at_most(storage: Storage, name: str, most: int) -> bytes:
     content = b""
     async with aclosing(cast("AsyncGenerator[bytes]", storage.read(name))) as pieces:
         async for piece in pieces:
             content += piece
-            if len(content) > _SMALL:
+            if len(content) >= most:
                 break
-    return content[:_SMALL]
+    return content[:most]
 
 
 async def read_if_any(storage: Storage, name: str) -> bytes | None:
@@ -62,58 +79,81 @@ async def read_manifest(storage: Storage, name: str) -> Manifest | None:
 
 
 @asynccontextmanager
-async def replacing(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> AsyncGenerator[None]:
+async def replacing(
+    storage: Storage,
+    name: str,
+    kinds: Iterable[Sidecar],
+    may_write: Callable[[], bool] = lambda: True,
+) -> AsyncGenerator[None]:
     """Take away what lies beside a snapshot while it is replaced; put it back if that fails.
+
+    It stays away if another snapshot may lie there: one without a manifest is unverified, but
+    beside that of another it would be refused.
 
     Arguments:
         storage: The storage.
         name: The name that the new snapshot gets.
         kinds: What describes the old one, and not the new one.
+        may_write: Returns whether this agent, and no other, may change what has this name.
     """
-    taken = await _take_away(storage, name, kinds)
+    old = await _take_away(storage, name, kinds, may_write)
     try:
         yield
     except Exception:
-        await _put_back(storage, name, taken)
+        await _put_back(storage, name, old, may_write)
         raise
     except BaseException:  # the agent is stopped, or the upload took too long
         with CancelScope(shield=True), move_on_after(_PUT_BACK_WITHIN):
-            await _put_back(storage, name, taken)
+            await _put_back(storage, name, old, may_write)
         raise
 
 
-async def _take_away(storage: Storage, name: str, kinds: Iterable[Sidecar]) -> dict[str, bytes]:
-    """Delete what lies beside a snapshot, as far as the credentials allow it.
-
-    Returns:
-        The content of what could be read, by name.
-    """
-    taken: dict[str, bytes] = {}
+async def _take_away(
+    storage: Storage, name: str, kinds: Iterable[Sidecar], may_write: Callable[[], bool]
+) -> _Old:
+    """Delete what lies beside a snapshot, as far as the credentials allow it."""
+    notes: dict[str, bytes] = {}
+    # Read first: who replaces a snapshot takes its manifest away before, so the manifest that is
+    # read after it is of no later snapshot.
+    old = _Old(await _read_head(storage, name) if kinds else b"", notes)
     for kind in kinds:
         note = kind.name_for(name)
         with suppress(StorageError):  # such as of credentials that may only write
             if (content := await read_if_any(storage, note)) is None:
                 continue
-            taken[note] = content
+            notes[note] = content
         with suppress(StorageError):
-            await storage.delete(note)
-    return taken
+            if may_write():
+                await storage.delete(note)
+    return old
 
 
-async def _put_back(storage: Storage, name: str, taken: Mapping[str, bytes]) -> None:
+async def _put_back(storage: Storage, name: str, old: _Old, may_write: Callable[[], bool]) -> None:
     """Store manifest and notes of a snapshot again that was not replaced: the guard needs them."""
-    manifest = taken.get(manifest_name(name))
-    if manifest is None or not await _is_still_there(storage, name, manifest):
+    if not await _is_still_there(storage, name, old):
         return
-    for note, content in taken.items():
+    for note, content in old.notes.items():
         with suppress(StorageError):
-            await storage.put(note, BytesSource(content))
+            if may_write():
+                await storage.put(note, BytesSource(content))
 
 
-async def _is_still_there(storage: Storage, name: str, manifest: bytes) -> bool:
-    """Return whether a storage lists the snapshot that a manifest describes, as far as it can."""
+async def _is_still_there(storage: Storage, name: str, old: _Old) -> bool:
+    """Return whether a storage certainly has the old snapshot, and no manifest beside it."""
+    manifest = old.notes.get(manifest_name(name))
+    if manifest is None or not old.head:
+        return False
     with suppress(Exception):  # the failure that led here is the one to tell
         with fail_after(_LOOK_WITHIN):
+            head = await _read_head(storage, name)
             sizes = await sizes_of(storage)
-        return sizes.get(name) == Manifest.from_json(manifest).size
+        is_same = head == old.head and sizes.get(name) == Manifest.from_json(manifest).size
+        return is_same and manifest_name(name) not in sizes
     return False
+
+
+async def _read_head(storage: Storage, name: str) -> bytes:
+    """Read how a snapshot begins; empty if that is not known."""
+    with suppress(StorageError):
+        return await _read_at_most(storage, name, _HEAD)
+    return b""

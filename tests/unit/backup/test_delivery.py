@@ -39,6 +39,7 @@ class Server:
         self.now = datetime(2026, 11, 28, 1, tzinfo=UTC)
         self.cluster_id = "one"
         self.index = 100
+        self.grows = True
 
     def find_leader_for_this_agent(self) -> Leader:
         node: Any = SimpleNamespace(address="https://bao:8200")
@@ -46,7 +47,7 @@ class Server:
 
     def open_snapshot(self, _: Leader) -> Any:
         self.index += 1
-        state = bytes(self.index * 512)
+        state = bytes(512 * (self.index if self.grows else 100))
         content = archive(members(meta(Index=self.index, Size=len(state)), state))
         return SimpleNamespace(chunks=lambda: (one for one in [content]), stop=lambda: None)
 
@@ -156,15 +157,18 @@ async def test_an_upload_that_is_stopped_leaves_the_static_snapshot_its_notes(
 
 
 @pytest.mark.parametrize("fails", ["after", "wrong size"])
+@pytest.mark.parametrize("grows", [True, False])
 async def test_what_is_replaced_all_the_same_keeps_no_manifest_of_another(
-    tmp_path: Path, fails: str
+    tmp_path: Path, fails: str, *, grows: bool
 ) -> None:
     site = Site(tmp_path, static_name=LATEST)
+    site.server.grows = grows
     await site.save()
 
     assert (await site.save(fails)).error is not None
 
     assert manifest_name(LATEST) not in site.disk.texts
+    assert (await site.agent.list_taken()).get("disk", []) == [], "the slot is not served"
     assert (await site.save()).error is None
     (one,) = await site.destination.stored()
     assert one.verified

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
-from itertools import islice
 
+from raft_snapshot_agent.core.history.clock_jumps import count_deletes
 from raft_snapshot_agent.core.history.flood import Pace, explain_flood
 from raft_snapshot_agent.core.history.guard import Losses
 from raft_snapshot_agent.core.history.retention import Plan, Retention, plan
@@ -40,8 +40,6 @@ from raft_snapshot_agent.threads import beside_loop
 
 _REVIEWED = 3
 """Maximum broken snapshots that one run verifies again; each is read twice."""
-_LEAST_DELETES = 24
-"""Deletions that one run may always make; `max_deletes` sets another number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,13 +274,10 @@ class Destination:
         )
 
     def _most(self, stored: Sequence[Stored], now: datetime) -> int | None:
-        """Return how many deletions the schedule explains since the snapshot before the newest."""
+        """Return the maximum number of deletions in one run; `None` if there is none."""
         if self.pace is None or self.retention.max_deletes is not None:
             return None
-        present = (one for one in stored if one.is_counted and one.taken_at <= now)
-        second = next(islice(present, 1, None), None)
-        since = now if second is None else second.taken_at
-        return _LEAST_DELETES + self.pace.schedule.following(since, now).missed
+        return count_deletes(stored, self.pace.schedule, now)
 
     async def _listing(self, sizes: Mapping[str, int] | None = None) -> Listing:
         sizes = await sizes_of(self.storage) if sizes is None else sizes

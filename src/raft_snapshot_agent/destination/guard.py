@@ -10,6 +10,7 @@ from functools import partial
 from itertools import dropwhile
 
 from raft_snapshot_agent.core.enumeration import enumerate_names
+from raft_snapshot_agent.core.history.clock_jumps import explain_jump
 from raft_snapshot_agent.core.history.flood import Pace, fingerprinted
 from raft_snapshot_agent.core.history.guard import Losses, Point, Span, judge, suspects
 from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_first
@@ -55,7 +56,9 @@ class History:
         """Return whether a new snapshot would raise no alarm, and let retention delete others."""
         if self.alarm is not None or self.flood:
             return False
-        return judge(self.points, Point.of(now), losses, self.restored).is_fine
+        point = Point.of(now)
+        is_fine = judge(self.points, point, losses, self.restored).is_fine
+        return is_fine and not explain_jump(self.points, point)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +133,13 @@ async def compare_and_record(
     beginning = found.alarm or (found.restored and found.is_fine)
     inherited = history.points[0].history if history.points else ""
     now = replace(now, history=now.snapshot if beginning else inherited)
-    if history.alarm is not None:
+    jump = explain_jump(history.points, point)
+    if history.alarm is not None and not jump:
         return GuardResult(now, str(history.alarm), warnings=history.warnings)
-    if reason := found.alarm or history.flood:
-        raised = Alarm(reason, now.snapshot, now.taken_at)
+    # A jump is found once, so that it is also told of where there is an alarm.
+    first = history.alarm or Alarm(found.alarm or history.flood, now.snapshot, now.taken_at)
+    if reason := "; ".join(filter(None, (first.reason, jump))):
+        raised = replace(first, reason=reason)
         if names.guard is not None:
             await storage.put(names.guard, BytesSource(raised.to_json()))
         return GuardResult(now, str(raised), warnings=history.warnings)

@@ -16,7 +16,7 @@ from tests.unit.core.archives import archive, members, meta
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import AGENT, Layout, Naming, manifest_name
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, Alarm, Restored
 from raft_snapshot_agent.core.snapshots.snapshot import Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Delivery, Outcome
 from raft_snapshot_agent.destination.destination import Destination
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.anyio
 
 LATEST = "latest.snap"
 MINUTES = Layout("vault-", "20060102T1504")
-MINUTE = timedelta(minutes=1)
+MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
 class Server:
@@ -267,6 +267,70 @@ async def test_a_full_storage_tells_what_keeps_retention_from_making_room(tmp_pa
     alarm = Alarm("the ID is another", "a.snap", "2026-11-28T00:00:00Z")
     await site.disk.put(GUARD_NAME, BytesSource(alarm.to_json()))
     assert "prune --acknowledge" in str((await site.save()).error)
+
+
+@pytest.mark.parametrize("away", ["right again", "right at last"])
+async def test_a_clock_that_jumps_ahead_deletes_no_history(tmp_path: Path, away: str) -> None:
+    site = Site(tmp_path, retention=Retention(within=10 * MINUTE))
+    names = await site.fill(5)
+    site.disk.room = 1 << 30
+    site.server.now += 10 * DAY
+
+    jumped = [await site.save(), await site.save()]
+
+    assert "jumped ahead by 10d" in jumped[0].alarm
+    assert jumped[1].alarm == jumped[0].alarm, "until it is acknowledged"
+    assert not (await site.destination.prune(site.server.now)).deleted
+    if away == "right again":
+        site.server.now -= 10 * DAY
+    assert (await site.save()).alarm == jumped[0].alarm
+    assert {*names} <= {*site.disk.texts}
+
+    assert await site.destination.acknowledge()
+    site.server.now += 8 * MINUTE
+    done = await site.save()
+    assert done.alarm == ""
+    assert [*done.deleted] == (names[:4] if away == "right again" else names)
+    stored = {one.name for one in await site.destination.stored()}
+    assert {jumped[0].name, done.name} <= stored, "the one of the future fills no rule, and stays"
+
+
+async def test_a_clock_that_jumps_ahead_is_told_beside_another_alarm(tmp_path: Path) -> None:
+    site = Site(tmp_path, retention=Retention(last=9))
+    first, *_ = await site.fill(1)
+    site.disk.room = 1 << 30
+    site.server.cluster_id = "another"
+    second = await site.save()
+    site.server.now += 10 * DAY + MINUTE
+
+    alarm = (await site.save()).alarm
+
+    assert alarm == str(await site.destination.alarm()) == (await site.save()).alarm
+    assert "the cluster is another: another, before it was one; the wall clock" in alarm
+    assert f"10d since {second.name}" in alarm
+    assert first in site.disk.texts
+
+
+async def test_a_restore_explains_no_clock(tmp_path: Path) -> None:
+    site = Site(tmp_path, retention=Retention(within=10 * MINUTE))
+    await site.fill(1)
+    at = f"{site.server.now:%Y-%m-%dT%H:%M:%SZ}"
+    await site.destination.expect(Restored("old.snap", at, "one", 1, 3))
+    site.disk.room = 1 << 30
+    site.server.now += 10 * DAY
+
+    assert "jumped ahead by 10d" in (await site.save()).alarm
+
+
+async def test_a_full_storage_loses_nothing_to_a_clock_that_jumps_ahead(tmp_path: Path) -> None:
+    site = Site(tmp_path, retention=Retention(last=9))
+    await site.fill(6)
+    site.keep(last=3)
+    before = site.disk.texts
+    site.server.now += 10 * DAY
+
+    assert "the new snapshot would raise an alarm" in str((await site.save()).error)
+    assert site.disk.texts == before
 
 
 def manifest_of(site: Site) -> Manifest:

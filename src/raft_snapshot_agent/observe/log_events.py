@@ -44,6 +44,7 @@ class LogEvent(StrEnum):
     RETRY = "retry"
     SLOTS_MISSED = "slots_missed"
     CLOCK_SET_BACK = "clock_set_back"
+    CLOCK_SET_FORWARD = "clock_set_forward"
     SCHEDULE_FAILED = "schedule_failed"
     NOBODY_WORKS = "nobody_works"
     SOMEBODY_WORKS = "somebody_works"

@@ -26,6 +26,7 @@ from raft_snapshot_agent.service.cluster_context import ClusterContext
 from raft_snapshot_agent.service.events import (
     SLICE,
     ClockSetBack,
+    ClockSetForward,
     Due,
     EventQueue,
     LeaseAcquired,
@@ -160,6 +161,8 @@ class ClusterLoop:
                     state = await self._runs.begin(state)
                 case ClockSetBack(by):
                     state = await self._plan_anew(by)
+                case ClockSetForward(by):
+                    self._tell_set_forward(by)
                 case LeaseAcquired():
                     state = await self._runs.resume(state)
                 case TakeNow():
@@ -204,6 +207,13 @@ class ClusterLoop:
         )
         self._publisher.set_back()
         return await self._runs.begin()
+
+    def _tell_set_forward(self, by: timedelta) -> None:
+        self._runs.service.log.warning(
+            f"The wall clock was set forward by {format_age(by)}: retention counts by it, and new"
+            " snapshots are dated by it; if nobody set it, check the time service of this host.",
+            fact=LogEvent.CLOCK_SET_FORWARD,
+        )
 
     async def _take_now(self, state: ScheduleState) -> None:
         if (await self._runs.serve(state.lines.keys(), state)).interrupted:

@@ -108,7 +108,7 @@ class DrillLoop:
             # In slices: the wall clock may be set, and the host may be suspended.
             await anyio.sleep(min(SLICE, wait.total_seconds()))
             may_end = self._status.lacks_drill and self._clock() >= look_at
-            if may_end or wall_clock.find_setback():
+            if may_end or wall_clock.find_step() < timedelta(0):
                 return False
         return True
 

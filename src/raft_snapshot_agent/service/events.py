@@ -35,6 +35,13 @@ class ClockSetBack:
 
 
 @dataclass(frozen=True, slots=True)
+class ClockSetForward:
+    """The wall clock was set forward."""
+
+    by: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseAcquired:
     """The lease was acquired, which another agent held before."""
 
@@ -49,8 +56,8 @@ class Due:
     """A scheduled snapshot is due."""
 
 
-Event = Retire | Reload | ClockSetBack | LeaseAcquired | TakeNow | Due
-_URGENT = (Retire, Reload, ClockSetBack, LeaseAcquired, TakeNow)
+Event = Retire | Reload | ClockSetBack | ClockSetForward | LeaseAcquired | TakeNow | Due
+_URGENT = (Retire, Reload, ClockSetBack, ClockSetForward, LeaseAcquired, TakeNow)
 """The most urgent first; `Due` is last, as it stays due."""
 
 
@@ -85,15 +92,15 @@ class EventQueue:
     async def wait(self, moment: datetime) -> bool:
         """Wait until a time of the wall clock; return whether an event came first.
 
-        That the wall clock was set back is such an event; it is noticed within `SLICE`.
+        That the wall clock was set is such an event; it is noticed within `SLICE`.
         """
-        self._note_setback()
+        self._note_step()
         while not self._waiting and (left := moment - self._clock()) > timedelta(0):
             self._arrived = anyio.Event()
             self._beat()
             with anyio.move_on_after(min(SLICE, left.total_seconds())):
                 await self._arrived.wait()
-            self._note_setback()
+            self._note_step()
         return bool(self._waiting)
 
     async def next(self, due: datetime) -> Event:
@@ -106,6 +113,9 @@ class EventQueue:
                 return event
         return Due()
 
-    def _note_setback(self) -> None:
-        if setback := self._wall_clock.find_setback():
-            self.put(ClockSetBack(setback))
+    def _note_step(self) -> None:
+        step = self._wall_clock.find_step()
+        if step < timedelta(0):
+            self.put(ClockSetBack(-step))
+        elif step:
+            self.put(ClockSetForward(step))

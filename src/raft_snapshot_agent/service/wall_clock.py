@@ -1,4 +1,7 @@
-"""Detects that the wall clock was set back, by which every planned time would come too late."""
+"""Detects that the wall clock was set.
+
+Set back, every planned time would come too late. Set forward, retention counts by it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from datetime import datetime, timedelta
 
 _NORMAL = timedelta(seconds=10)
 """Time programs slew a clock, or step it by a few seconds; that delays no snapshot noticeably."""
+_AHEAD = timedelta(minutes=5)
+"""More than a time program corrects at once in normal operation."""
 _SLEW = 10
 """Time programs slew a clock by at most one second in so many; what is faster adds up."""
 
@@ -35,13 +40,16 @@ class WallClockWatch:
         self._looked = uptime()
         self._booted = clock() - self._looked
 
-    def find_setback(self) -> timedelta:
-        """Return how far the wall clock was set back since the last call; zero if not notably."""
+    def find_step(self) -> timedelta:
+        """Return how far the wall clock was set since the last call, negative if it was set back.
+
+        Zero if it was not set notably.
+        """
         before, looked = self._booted, self._looked
         self._looked = self._uptime()
         self._booted = self._clock() - self._looked
-        setback = before - self._booted
-        if setback > _NORMAL:
-            return setback
+        step = self._booted - before
+        if step < -_NORMAL or step > _AHEAD:
+            return step
         self._booted = max(self._booted, before - (self._looked - looked) / _SLEW)
         return timedelta(0)

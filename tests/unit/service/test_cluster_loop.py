@@ -760,3 +760,6 @@ async def test_a_clock_that_is_set_forward_counts_no_millions_of_slots() -> None
         clock.ahead = timedelta(days=3650)
         await loop.says("Scheduled snapshots skipped during the last run: at least 1000.")
     assert len(agent.served) == 2
+    text = loop.said.getvalue()
+    assert len(re.findall(r"The wall clock was set forward by (?:3649d23h|3650d):", text)) == 1
+    assert "event=clock_set_forward" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import permutations
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from raft_snapshot_agent.service.events import (
     ClockSetBack,
+    ClockSetForward,
     Due,
     Event,
     EventQueue,
@@ -19,6 +21,7 @@ from raft_snapshot_agent.service.events import (
     Retire,
     TakeNow,
 )
+from raft_snapshot_agent.service.wall_clock import WallClockWatch
 
 pytestmark = pytest.mark.anyio
 
@@ -101,6 +104,9 @@ async def test_a_host_that_was_suspended_goes_by_the_wall_clock(
 ) -> None:
     monkeypatch.setattr("raft_snapshot_agent.service.events.SLICE", 0.01)
     time = Time()
+    # The time since boot goes on as well.
+    watch = partial(WallClockWatch, uptime=lambda: time.now - NOW)
+    monkeypatch.setattr("raft_snapshot_agent.service.events.WallClockWatch", watch)
     queue = EventQueue(time)
     found: list[Event] = []
 
@@ -158,3 +164,13 @@ async def test_a_clock_that_was_set_back_during_a_run_is_noticed_after_it() -> N
     time.now -= timedelta(hours=1)
     assert isinstance(await queue.next(NOW), ClockSetBack)
     assert await queue.next(time.now) == Due()
+
+
+async def test_a_clock_that_was_set_forward_is_an_event_before_what_is_due_by_it() -> None:
+    time = Time()
+    queue = EventQueue(time)
+    time.now += timedelta(hours=1)
+    found = await queue.next(NOW)
+    assert isinstance(found, ClockSetForward)
+    assert timedelta(minutes=59) < found.by <= timedelta(hours=1)
+    assert await queue.next(NOW) == Due()

@@ -88,7 +88,8 @@ class Judge:
         return self.keys is None or not told.signature or self.keys.has_signed_purpose(told)
 
     def _agrees(self, stored: Stored, told: Manifest) -> bool:
-        parsed = None if self.naming is None else parse(stored.name, self.naming)
+        naming = self.naming
+        parsed = None if naming is None else parse(stored.name, naming, has_manifest=True)
         return is_trusted(told, stored, parsed) or _tried_again(told, stored, parsed)
 
     def _without_key(self, stored: Stored) -> Stored:

@@ -40,7 +40,8 @@ _DIRECTIVES = {
 _LOCAL = {"Z0700": "%z", "Z07:00": "%:z", "-07:00": "%:z"}
 """What these write in other zones than UTC."""
 _ONCE_LITERAL = {"-07:00", "-07", "Z07:00", "Z07", "MST"}
-"""Elements that earlier versions wrote as they are: `-07:00` in a name may be no offset."""
+"""Elements that earlier versions wrote as they are: `-07:00` in a name may be no offset, but only
+beside a manifest."""
 _ELEMENT = re.compile(
     r"[.,](?:0+|9+)(?![0-9])"  # fractions of a second
     r"|[-Z]07(?::?00){0,2}|MST"
@@ -58,8 +59,8 @@ def list_forms(layout: str) -> tuple[str, ...]:
         layout: With `%` it already has that syntax; otherwise it is a layout of Go.
 
     Returns:
-        First the form for new names, in UTC; then those that the names of other agents, or of
-        earlier versions, may have.
+        First the form for new names, in UTC; then those that the names of earlier versions, and of
+        other agents, may have.
 
     Raises:
         ValueError: It has an unknown directive.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from itertools import islice, pairwise
@@ -48,6 +48,8 @@ class ParsedName:
     taken_at: datetime
     index: int | None
     run_id: str | None
+    literal: datetime | None = None
+    """The time in UTC, if an offset in the name may be none, but literal text."""
 
 
 class Naming(Protocol):
@@ -158,10 +160,11 @@ class Layout:
         if not (name.startswith(self.prefix) and name.endswith(self.suffix)):
             return None
         text = name.removeprefix(self.prefix).removesuffix(self.suffix)
-        for form in list_forms(self.timestamp):
-            if taken_at := parse_time(form, text):
-                return ParsedName(taken_at, None, None)
-        return None
+        new, *others = list_forms(self.timestamp)
+        if taken_at := parse_time(new, text):
+            return ParsedName(taken_at, None, None)
+        times = [*filter(None, (parse_time(form, text) for form in others))]
+        return ParsedName(times[-1], None, None, times[0]) if times else None
 
     def _name(self, moment: datetime) -> str:
         written = format_time(list_forms(self.timestamp)[0], moment)
@@ -178,18 +181,21 @@ _ENDING = ".snap"
 """Suffix of all these names."""
 
 
-def parse(name: str, naming: Naming = AGENT) -> ParsedName | None:
+def parse(name: str, naming: Naming = AGENT, *, has_manifest: bool = False) -> ParsedName | None:
     """Parse a snapshot's name; `None` for other names.
 
     Arguments:
         name: Name in the storage.
         naming: The configured format, before those of this agent, the original and its fork,
             which are always recognised.
+        has_manifest: Whether it has a manifest, so that this agent wrote the name. Earlier versions
+            wrote some zones of a layout as literal text, while other agents write their offset.
     """
     kinds = _ALWAYS if name.endswith(_ENDING) else ()
     for kind in kinds if naming is AGENT else (naming, *kinds):
         if (found := kind.parse(name)) and found.taken_at.year in _YEARS:
-            return found
+            taken_at = found.literal if has_manifest and found.literal else found.taken_at
+            return replace(found, taken_at=taken_at, literal=None) if found.literal else found
     return None
 
 
@@ -232,7 +238,7 @@ def catalogue(entries: Iterable[tuple[str, int]], naming: Naming = AGENT) -> tup
             drilled=name + drill in sizes,
         )
         for name, size in sizes.items()
-        if (parsed := parse(name, naming))
+        if (parsed := parse(name, naming, has_manifest=sizes.get(name + manifest, 0) > 0))
     )
 
 

@@ -60,7 +60,7 @@ def test_an_element_means_what_it_does_in_go(zone: str, written: str, others: li
 
     assert naming.name(naming.run(NOON, "0a1b2c"), 7) == f"vault-2026-11-23T15-30-00{written}.s"
     for ending in (written, *others):
-        parsed = parse(f"vault-2026-11-23T15-30-00{ending}.s", naming)
+        parsed = parse(f"vault-2026-11-23T15-30-00{ending}.s", naming, has_manifest=True)
         assert parsed is not None, ending
         assert abs(parsed.taken_at - NOON) < timedelta(hours=4)
     for ending in ("", "z", "+2:00", "+02", "EST", ".12", ".1234567"):
@@ -71,6 +71,30 @@ def test_the_offset_in_a_name_counts() -> None:
     parsed = parse("v2026-11-23T17-30-00+02:00", Layout("v", "2006-01-02T15-04-05Z07:00", ""))
 
     assert parsed == ParsedName(NOON, None, None)
+
+
+@pytest.mark.parametrize(
+    ("beside", "zone", "ahead"),
+    [
+        ({}, "-06:00", 6),
+        ({}, "-07:00", 7),
+        ({}, "-08:00", 8),
+        ({}, "+00:00", 0),
+        ({".json": 300}, "-07:00", 0),
+        ({".json": 300}, "-08:00", 8),
+        ({".hold": 3}, "-07:00", 7),
+    ],
+)
+def test_only_beside_a_manifest_an_offset_may_be_what_an_earlier_version_wrote(
+    beside: dict[str, int], zone: str, ahead: int
+) -> None:
+    name = f"v2026-11-23T15-30-00{zone}.snap"
+    files = {name: 9, **{name + ending: size for ending, size in beside.items()}}
+    layout = Layout("v", "2006-01-02T15-04-05-07:00")
+
+    (found,) = catalogue(files.items(), layout)
+
+    assert found.taken_at == NOON + timedelta(hours=ahead)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import anyio
@@ -16,20 +16,30 @@ from raft_snapshot_agent.core.state.status import AgentStatus, ClusterStatus
 
 Change = Callable[[ClusterStatus], ClusterStatus]
 
+_SET = timedelta(seconds=10)
+"""More than time programs slew a clock or step it in normal operation."""
+
 
 class StatusBoard:
     """Holds the present status and wakes readers when it changes."""
 
     def __init__(
-        self, status: AgentStatus, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        status: AgentStatus,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        elapsed: Callable[[], timedelta] | None = None,
     ) -> None:
         """Start with an initial status.
 
         Arguments:
             status: Status before the first run.
             clock: Returns the present time.
+            elapsed: Returns the time since the start of the agent, whatever the wall clock was set
+                to; `None`: it is never set.
         """
         self._clock = clock
+        self._elapsed = elapsed
+        self._started_at = status.started_at
         self._status = status
         self._clusters = {one.name: one for one in status.clusters}
         self._measures: dict[str, Change] = {}
@@ -48,7 +58,15 @@ class StatusBoard:
             (self._measures[name](one) if name in self._measures else one).as_of(now)
             for name, one in self._clusters.items()
         )
-        return replace(self._status, at=now, clusters=clusters)
+        return replace(self._status, at=now, started_at=self._find_start(now), clusters=clusters)
+
+    def _find_start(self, now: datetime) -> datetime:
+        """Return when the agent was started, by the wall clock as it is set now."""
+        if self._elapsed is not None:
+            start = now - self._elapsed()
+            if abs(start - self._started_at) > _SET:
+                self._started_at = start
+        return self._started_at
 
     def measure(self, cluster: str, look: Change) -> None:
         """Register a function that adds present values whenever the status is read.

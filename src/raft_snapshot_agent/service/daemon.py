@@ -32,6 +32,7 @@ from raft_snapshot_agent.service.lasting import keep_running
 from raft_snapshot_agent.service.publisher import describe
 from raft_snapshot_agent.service.reload_summary import describe_reload
 from raft_snapshot_agent.service.scrubs import ScrubLoop
+from raft_snapshot_agent.service.wall_clock import measure_uptime
 from raft_snapshot_agent.threads import in_thread
 
 _LOOK_EVERY = 5.0
@@ -96,7 +97,8 @@ class Daemon:
         self._notifier = notifier or SystemdNotifier({})
         self._companions = companions
         self._clock = clock
-        self._board = StatusBoard(AgentStatus(__version__, now := clock(), now), clock)
+        began, status = measure_uptime(), AgentStatus(__version__, now := clock(), now)
+        self._board = StatusBoard(status, clock, lambda: measure_uptime() - began)
         self._loops = ClusterLoops(self._notifier, clock, self._board)
         find = self._loops.find_context
         self._drills = ClusterTasks(lambda one: one.drills, DrillLoop, find)

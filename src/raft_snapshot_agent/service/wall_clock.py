@@ -17,7 +17,8 @@ _SLEW = 10
 """Time programs slew a clock by at most one second in so many; what is faster adds up."""
 
 
-def _measure_uptime() -> timedelta:
+def measure_uptime() -> timedelta:
+    """Return the time since boot, including the time in which the host is suspended."""
     return timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
@@ -27,7 +28,7 @@ class WallClockWatch:
     def __init__(
         self,
         clock: Callable[[], datetime],
-        uptime: Callable[[], timedelta] = _measure_uptime,
+        uptime: Callable[[], timedelta] = measure_uptime,
     ) -> None:
         """Note both clocks.
 

@@ -73,3 +73,20 @@ async def test_every_reader_judges_as_of_now() -> None:
     assert posted.read().clusters[0].state(now) is CheckState.OK
     now = NOW - timedelta(hours=1)
     assert posted.read().clusters[0].state(now) is CheckState.CRITICAL
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=10), timedelta(days=-3650)])
+async def test_the_agent_runs_as_long_as_it_does_whatever_the_clock_is_set_to(
+    ahead: timedelta,
+) -> None:
+    now, ran = NOW, timedelta(0)
+    posted = StatusBoard(AgentStatus("1", NOW, NOW), lambda: now, lambda: ran)
+    now, ran = NOW + timedelta(seconds=36), timedelta(seconds=30)
+    assert posted.read().started_at == NOW, "it is slewed"
+    now += ahead
+    posted.update(lambda status: replace(status, config_refused="no"))
+
+    told = posted.read()
+
+    assert told.at - told.started_at == ran
+    assert told.config_refused == "no"

@@ -96,6 +96,25 @@ async def test_a_reload_that_takes_long_delays_no_stop() -> None:
         file.go_on.set()
 
 
+async def test_it_has_run_no_longer_because_the_clock_was_set() -> None:
+    reader, ahead = Reader(), timedelta(0)
+    one = Daemon(
+        ActiveConfig({}, configure("text", "info")),
+        notifier=SystemdNotifier({}),
+        companions=[reader],
+        clock=lambda: datetime.now(UTC) + ahead,
+    )
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(one.run)
+            while not hasattr(reader, "board"):  # noqa: ASYNC110 - it is no event
+                await anyio.sleep(0.01)
+            ahead = timedelta(days=3650)
+            told = reader.board.read()
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert timedelta(0) <= told.at - told.started_at < timedelta(minutes=1)
+
+
 class Leaving(Agent):
     """Takes its time to leave, whatever cancels it."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from anyio import CancelScope, fail_after, move_on_after
@@ -30,7 +30,7 @@ class _Old:
 
     head: bytes
     """How the snapshot begins; empty if it cannot be read."""
-    notes: Mapping[str, bytes]
+    notes: dict[str, bytes] = field(default_factory=dict)
     """What was taken away beside it, by name."""
 
 
@@ -96,8 +96,11 @@ async def replacing(
         kinds: What describes the old one, and not the new one.
         may_write: Returns whether this agent, and no other, may change what has this name.
     """
-    old = await _take_away(storage, name, kinds, may_write)
+    # Read before the manifest: who replaces a snapshot takes its manifest away first, so the
+    # manifest that is read later is of no later snapshot.
+    old = _Old(await _read_head(storage, name) if kinds else b"")
     try:
+        await _take_away(storage, name, kinds, old, may_write)
         yield
     except Exception:
         await _put_back(storage, name, old, may_write)
@@ -109,23 +112,22 @@ async def replacing(
 
 
 async def _take_away(
-    storage: Storage, name: str, kinds: Iterable[Sidecar], may_write: Callable[[], bool]
-) -> _Old:
-    """Delete what lies beside a snapshot, as far as the credentials allow it."""
-    notes: dict[str, bytes] = {}
-    # Read first: who replaces a snapshot takes its manifest away before, so the manifest that is
-    # read after it is of no later snapshot.
-    old = _Old(await _read_head(storage, name) if kinds else b"", notes)
+    storage: Storage,
+    name: str,
+    kinds: Iterable[Sidecar],
+    old: _Old,
+    may_write: Callable[[], bool],
+) -> None:
+    """Delete what lies beside a snapshot, as far as the credentials allow it; note it before."""
     for kind in kinds:
         note = kind.name_for(name)
         with suppress(StorageError):  # such as of credentials that may only write
             if (content := await read_if_any(storage, note)) is None:
                 continue
-            notes[note] = content
+            old.notes[note] = content
         with suppress(StorageError):
             if may_write():
                 await storage.delete(note)
-    return old
 
 
 async def _put_back(storage: Storage, name: str, old: _Old, may_write: Callable[[], bool]) -> None:
@@ -139,7 +141,7 @@ async def _put_back(storage: Storage, name: str, old: _Old, may_write: Callable[
 
 
 async def _is_still_there(storage: Storage, name: str, old: _Old) -> bool:
-    """Return whether a storage certainly has the old snapshot, and no manifest beside it."""
+    """Return whether a storage certainly has the old snapshot, and no other manifest beside it."""
     manifest = old.notes.get(manifest_name(name))
     if manifest is None or not old.head:
         return False
@@ -147,8 +149,9 @@ async def _is_still_there(storage: Storage, name: str, old: _Old) -> bool:
         with fail_after(_LOOK_WITHIN):
             head = await _read_head(storage, name)
             sizes = await sizes_of(storage)
+            beside = await read_if_any(storage, manifest_name(name))
         is_same = head == old.head and sizes.get(name) == Manifest.from_json(manifest).size
-        return is_same and manifest_name(name) not in sizes
+        return is_same and beside in {None, manifest}  # it may not be deleted yet
     return False
 
 

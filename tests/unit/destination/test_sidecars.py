@@ -123,3 +123,34 @@ async def test_a_snapshot_that_cannot_be_read_stays_without_a_manifest() -> None
     await fail(disk, lambda: True)
 
     assert disk.texts == {NAME: OLD}
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+async def test_an_agent_that_is_stopped_before_the_upload_leaves_the_manifest(
+    *, is_deleted: bool
+) -> None:
+    """Even if the storage has not answered yet, whether it was carried out or not."""
+
+    class Slow(Disk):
+        def __init__(self) -> None:
+            super().__init__()
+            self.deleting = anyio.Event()
+
+        async def delete(self, name: str) -> None:
+            if is_deleted:
+                await super().delete(name)
+            self.deleting.set()
+            await anyio.sleep_forever()
+
+    disk = Slow()
+
+    async def replace() -> None:
+        async with replacing(disk, NAME, KINDS):
+            pytest.fail("the manifest is still there")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(replace)
+        await disk.deleting.wait()
+        tasks.cancel_scope.cancel()
+
+    assert disk.texts == {NAME: OLD, **NOTES}

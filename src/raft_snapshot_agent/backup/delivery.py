@@ -91,6 +91,10 @@ async def _finish(
     if not destination.replaces:
         when = context.began, context.run.taken_at
         before = await read_history(destination, *when, look.sizes)
+    if destination.replaces and not context.may_write():
+        why = "the lease was lost since it was stored, and another's snapshot may have its name"
+        told = f"{manifest.snapshot} gets no manifest: {why}"
+        return replace(delivery, warnings=(*delivery.warnings, told))
     unsettled, clock = context.unsettled, context.clock
     return await finish(destination, manifest, before, delivery, unsettled, clock)
 

@@ -174,6 +174,41 @@ async def test_what_is_replaced_all_the_same_keeps_no_manifest_of_another(
     assert one.verified
 
 
+class BriefLease:
+    """A lease that is lost as soon as it has confirmed a snapshot."""
+
+    def __init__(self) -> None:
+        self.is_held = True
+
+    @property
+    def held_lease(self) -> BriefLease:
+        return self
+
+    def held(self) -> bool:
+        return self.is_held
+
+    def insist(self) -> None:
+        assert self.is_held
+
+    async def confirm(self, *_: object) -> None:
+        self.is_held = False
+
+
+@pytest.mark.parametrize("static_name", [LATEST, None])
+async def test_who_lost_the_lease_writes_no_manifest_under_a_name_of_all(
+    tmp_path: Path, static_name: str | None
+) -> None:
+    site = Site(tmp_path, static_name=static_name)
+    lease: Any = BriefLease()
+    site.agent.lease = lease
+
+    done = await site.save()
+
+    is_written = manifest_name(done.name) in site.disk.texts
+    assert is_written is (static_name is None)
+    assert ["the lease was lost" in one for one in done.warnings] == [True] * (not is_written)
+
+
 async def test_a_snapshot_that_is_replaced_passes_no_verdict_on(tmp_path: Path) -> None:
     site = Site(tmp_path, naming=MINUTES)
     name = (await site.save()).name

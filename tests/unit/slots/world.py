@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ from raft_snapshot_agent.observe.logs import configure
 from raft_snapshot_agent.service import cluster_loop, events
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig, Daemon
+from raft_snapshot_agent.service.wall_clock import WallClockWatch
 from raft_snapshot_agent.storage.base import Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
 from raft_snapshot_agent.storage.wrappers.retrying import RetryingStorage
@@ -330,7 +332,9 @@ class World:
 
     def run(self, work: Callable[[], Any]) -> None:
         """Run a coroutine in this world."""
+        watch = partial(WallClockWatch, uptime=lambda: timedelta(seconds=self.offset))
         with (
+            mock.patch.object(events, "WallClockWatch", watch),
             mock.patch.object(cluster_loop, "SLICE", 10 * _GLANCE),
             mock.patch.object(events, "SLICE", 10 * _GLANCE),
             stamina.set_testing(True, attempts=3, cap=True),

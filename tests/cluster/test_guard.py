@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.beside import agents_of, site_of_each_node
-from tests.cluster.command import Ending, call
+from tests.cluster.command import Ending, Terminal, call
 from tests.cluster.recording import settled
 from tests.conftest import StartBao
 from tests.elections import step_down
@@ -45,6 +45,14 @@ def write(cluster: OpenBaoCluster, count: int) -> None:
 def by_operator(site: Site, cluster: OpenBaoCluster, *arguments: str | Path) -> Ending:
     env = {"VAULT_TOKEN": cluster.root_token}
     return call(*arguments, "-c", site.configuration(), env=env, cwd=site.root)
+
+
+def decline_restore(site: Site, cluster: OpenBaoCluster, snapshot: str) -> None:
+    env = {"VAULT_TOKEN": cluster.root_token}
+    with Terminal("restore", snapshot, "-c", site.configuration(), env=env) as terminal:
+        terminal.shows("to replace all it holds: ")
+        terminal.type("no\n")
+        assert terminal.ended() == 1, terminal.shown
 
 
 class RolledBack:
@@ -99,12 +107,31 @@ def test_a_restore_through_us_raises_no_alarm(one: tuple[Site, OpenBaoCluster]) 
 
     assert restored.code == 0, restored.talk
     assert (site.folder / RESTORED_NAME).exists()
+    decline_restore(site, cluster, small)
     for _ in range(2):
         ended = site.run_once()
         assert ended.code == 0, ended.said
         assert ended.of_level("warning", "error") == []
     assert not (site.folder / RESTORED_NAME).exists()
     assert not (site.folder / GUARD_NAME).exists()
+
+
+def test_a_restore_that_was_declined_hides_no_loss(one: tuple[Site, OpenBaoCluster]) -> None:
+    site, cluster = one
+    cluster.api("POST", "sys/mounts/many", {"type": "kv"})
+    for number in range(30):
+        cluster.api("POST", f"many/{number}", {"value": number})
+    assert site.run_once().code == 0
+    ((good,)) = site.names()[0]
+    cluster.api("DELETE", "sys/mounts/many")
+
+    decline_restore(site, cluster, good)
+
+    assert not (site.folder / GUARD_NAME).exists()
+    ended = site.run_once()
+    assert ended.code == 6, ended.said
+    assert good in site.names()[0]
+    assert "has vanished with its 30 keys" in (site.folder / GUARD_NAME).read_text()
 
 
 def test_a_forced_restore_into_a_fresh_cluster_raises_no_alarm(

@@ -179,11 +179,10 @@ class Destination:
             history: The earlier snapshots.
             now: The new manifest, not stored yet, so that a crash in between loses no alarm.
         """
+        now = replace(now, purpose=self.purpose, known=history.known if history else now.known)
         found = await compare_and_record(self.storage, history, now, self.losses, self.notes)
-        if history is not None:
-            found = replace(found, manifest=replace(found.manifest, known=history.known))
-        manifest, keys = replace(found.manifest, purpose=self.purpose), self.keys
-        return replace(found, manifest=keys.sign(manifest) if keys else manifest)
+        keys = self.keys
+        return replace(found, manifest=keys.sign(found.manifest)) if keys else found
 
     async def alarm(self) -> Alarm | None:
         """Read why retention is suspended; `None` if it is not."""

@@ -17,7 +17,7 @@ from raft_snapshot_agent.core.snapshots.naming import manifest_name, newest_firs
 from raft_snapshot_agent.core.snapshots.note_names import NoteNames
 from raft_snapshot_agent.core.snapshots.notes import Alarm, Restored
 from raft_snapshot_agent.core.snapshots.restored_note import is_believed
-from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, Instant, Manifest, Stored
+from raft_snapshot_agent.core.snapshots.snapshot import AHEAD, SAFETY, Instant, Manifest, Stored
 from raft_snapshot_agent.destination.listing import Listing
 from raft_snapshot_agent.destination.proofs import Proofs
 from raft_snapshot_agent.destination.sidecars import read_small
@@ -119,6 +119,8 @@ async def compare_and_record(
 ) -> GuardResult:
     """Compare a new snapshot with earlier ones, and store a note if an alarm is raised.
 
+    A safety snapshot raises none, as it is what a restore replaces, and ends the wait of no note.
+
     Arguments:
         storage: The storage.
         history: The earlier snapshots; `None`: nothing is compared.
@@ -126,7 +128,7 @@ async def compare_and_record(
         losses: What a cluster may lose between two snapshots.
         names: The names of the storage's notes.
     """
-    if history is None:
+    if history is None or now.purpose == SAFETY:
         return GuardResult(now)
     point = Point.of(now)
     found = judge(history.points, point, losses, history.restored)
@@ -192,13 +194,18 @@ async def admit_copies(
 
 
 async def _points(proofs: Proofs, stored: Sequence[Stored], now: Span) -> list[Point]:
-    """Read manifests back to one that is certainly earlier, and those that may hold more."""
+    """Read manifests back to one that is certainly earlier, and those that may hold more.
+
+    A safety snapshot may be of a wiped cluster, and raised no alarm: compared with it, the next
+    snapshot of that cluster would be as expected.
+    """
     points: list[Point] = []
-    async for one, manifest in proofs.credible(stored):  # whatever their notes say
+    credible = partial(proofs.credible, safety=False)  # whatever their notes say
+    async for one, manifest in credible(stored):
         points.append(point := _point(proofs, manifest))
         if point.span.precedes(now):
             doubtful = await beside_loop(partial(_suspects, stored, one, point), len(stored))
-            more = [_point(proofs, found) async for _, found in proofs.credible(doubtful)]
+            more = [_point(proofs, found) async for _, found in credible(doubtful)]
             return [*points, *(found for found in more if found.history == point.history)]
         if len(points) == _TRIED:
             break

@@ -264,11 +264,21 @@ class Proofs:
                 break
         return found
 
-    async def credible(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Manifest]]:
-        """Read manifests in this order, without damaged and untrusted ones."""
+    async def credible(
+        self, listed: Sequence[Stored], *, safety: bool = True
+    ) -> AsyncIterator[tuple[Stored, Manifest]]:
+        """Read manifests in this order, without damaged and untrusted ones.
+
+        Arguments:
+            listed: The snapshots.
+            safety: Whether those of safety snapshots are wanted, too.
+        """
         judge = await self.judge(listed)
         async for one, told in self._read_ahead(listed):
-            if isinstance(told, Manifest) and not judge.judge_stored(one, told).doubt:
+            if not isinstance(told, Manifest):
+                continue
+            judged = judge.judge_stored(one, told)
+            if not judged.doubt and (safety or not judged.safety):
                 yield one, told
 
     async def _read_ahead(self, listed: Sequence[Stored]) -> AsyncIterator[tuple[Stored, Told]]:

@@ -1,8 +1,8 @@
 """The safety snapshot of the data that a restore replaces: stored, verified and held before it.
 
-It causes no deletion and no alarm, as the cluster may be the one that was wiped. Its manifest says
-what it is, so that it never counts as the latest, held or not: a repeated `restore --latest`
-restores the same snapshot.
+It causes no deletion and no alarm, as the cluster may be the one that was wiped, and the guard
+compares nothing with it. Its manifest says what it is, so that it never counts as the latest, held
+or not: a repeated `restore --latest` restores the same snapshot.
 """
 
 from __future__ import annotations
@@ -14,15 +14,12 @@ from pathlib import Path
 
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.retention import Retention
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Sidecar
 from raft_snapshot_agent.core.state.report import Report
 from raft_snapshot_agent.destination.destination import Destination
 from raft_snapshot_agent.errors import AgentError, Denied, ServerError, StorageError
 from raft_snapshot_agent.restore.safety_marks import HELD_AS
-from raft_snapshot_agent.storage.base import UploadSource
 from raft_snapshot_agent.storage.local.local import LocalStorage
-from raft_snapshot_agent.storage.wrappers.forwarding import ForwardingStorage
 
 WITHOUT = (
     "fix the cause and run restore again; with --no-safety no safety snapshot is taken, and the"
@@ -141,13 +138,5 @@ async def _why_not(destination: Destination, cluster_id: str) -> str:
 
 
 def _adding(destination: Destination) -> Destination:
-    """Return a storage without retention and alarms, for a safety snapshot."""
-    quiet = AlarmlessStorage(destination.storage)
-    return replace(destination, storage=quiet, retention=Retention(), purpose=SAFETY)
-
-
-class AlarmlessStorage(ForwardingStorage):
-    """A storage that ignores the guard's notes of alarms."""
-
-    async def put(self, name: str, source: UploadSource) -> int:
-        return 0 if name == GUARD_NAME else await super().put(name, source)
+    """Return a storage without retention and guard, for a safety snapshot."""
+    return replace(destination, retention=Retention(), purpose=SAFETY)

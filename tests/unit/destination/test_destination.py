@@ -262,6 +262,67 @@ async def test_word_of_a_restore_is_taken_once() -> None:
     assert await watched(destination, 22), "once"
 
 
+async def hold_judged(destination: Destination, hours: float, index: int, **more: object) -> str:
+    """Store a snapshot as a run does, judged and with its manifest; return the alarm."""
+    when = NOW - hours * HOUR
+    name = named(hours, index)
+    sha256 = hashlib.sha256(name.encode()).hexdigest()
+    now = manifest(name, index=index, sha256=sha256, taken_at=f"{when:%Y-%m-%dT%H:%M:%SZ}", **more)
+    found = await destination.judge_and_sign(await destination.history(Instant(), when), now)
+    await destination.storage.put(name, BytesSource(b"x" * now.size))
+    await destination.storage.put(manifest_name(name), BytesSource(found.manifest.to_json()))
+    return found.alarm
+
+
+KEYS = SigningKeys(b"k" * 32)
+LOSSES = [
+    ({"index": 900, "size": 100}, "the snapshot shrank from 1000 to 100 bytes"),
+    ({"index": 20, "size": 1000}, "the Raft index went back from 500 to 21"),
+    ({"index": 900, "size": 1000, "cluster_id": "d"}, "the cluster is another"),
+    ({"index": 900, "size": 1000, "term": 2}, "the Raft term went back from 3"),
+]
+
+
+@pytest.mark.parametrize(("damage", "alarm"), LOSSES, ids=["size", "index", "cluster", "term"])
+@pytest.mark.parametrize("keys", [None, KEYS], ids=["unsigned", "signed"])
+async def test_what_a_declined_restore_stored_hides_no_loss(
+    damage: dict[str, int], alarm: str, keys: SigningKeys | None
+) -> None:
+    signing = None if keys is None else lambda: keys
+    destination = Destination("memory", MemoryStorage(), losses=Losses(size=0.5), signing=signing)
+    await hold_judged(destination, 3, 500, size=1000)
+
+    for hours in range(2, -60, -5):  # as often as somebody tries
+        assert not await hold_judged(replace(destination, purpose=SAFETY), hours / 30, **damage)
+    assert await destination.alarm() is None
+
+    assert alarm in await hold_judged(destination, -3, **{**damage, "index": damage["index"] + 1})
+
+
+async def test_a_safety_snapshot_leaves_the_note_of_the_restore_before_it() -> None:
+    """Restored, then asked to restore again and answered no: the next snapshot is explained."""
+    destination = Destination("memory", MemoryStorage(), losses=Losses(size=0.5))
+    await hold_judged(destination, 3, 500, size=1000)
+    at = f"{NOW - 2 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
+    await destination.expect(Restored("old.snap", at, "c", 20, 100))
+
+    await hold_judged(replace(destination, purpose=SAFETY), 1, 600, size=100)
+
+    assert await hold_judged(destination, 0, 700, size=100) == ""
+    names = {entry.name for entry in await destination.storage.entries()}
+    assert names.isdisjoint({GUARD_NAME, RESTORED_NAME})
+
+
+async def test_a_snapshot_is_not_hidden_as_a_safety_snapshot_without_the_key() -> None:
+    destination = Destination("memory", MemoryStorage(), signing=lambda: KEYS)
+    await hold_judged(destination, 3, 500)
+    beside = manifest_name(named(3, 500))
+    told = Manifest.from_json(await read_small(destination.storage, beside))
+    await destination.storage.put(beside, BytesSource(replace(told, purpose=SAFETY).to_json()))
+
+    assert "the Raft index went back from 500" in await hold_judged(destination, 0, 20)
+
+
 async def beside_history() -> tuple[Destination, Destination]:
     """Store a snapshot in two storages in one folder, of which one has a static name."""
     history = Destination("history", MemoryStorage(), Retention(last=1), pace=Pace(Every(HOUR), 4))
@@ -309,7 +370,6 @@ async def test_an_alarm_is_that_of_the_history_and_ends_with_its_acknowledgement
 
 FULL = "logical/a/ 500 9000; sys/policy/ 4 99"
 EMPTY = "logical/b/ 500 9000; sys/policy/ 4 99"
-KEYS = SigningKeys(b"k" * 32)
 LOST = "the mount logical/a/ has vanished with its 500 keys"
 
 

@@ -18,7 +18,6 @@ from tests.unit.restore.test_reader import NEW, OLD, agreeing
 from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.history.retention import Retention
 from raft_snapshot_agent.core.snapshots.naming import Layout, manifest_name
-from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME
 from raft_snapshot_agent.core.snapshots.snapshot import SAFETY, Manifest, Sidecar
 from raft_snapshot_agent.core.state.report import Delivery, Report
 from raft_snapshot_agent.destination.destination import Destination
@@ -61,7 +60,6 @@ class Takes:
             error = StorageDenied("no") if one.name in self._broken else None
             if error is None:
                 await one.storage.put(TAKEN, BytesSource(b"x"))
-                await one.storage.put(GUARD_NAME, BytesSource(b"alarm"))
             done.append(Delivery(one.name, "memory", location, error=error, name=TAKEN))
         snapshot = None if self._error else archives.verified(archives.archive())
         return Report("r", NOW, NOW, snapshot, deliveries=tuple(done), error=self._error)
@@ -87,7 +85,6 @@ async def test_it_is_held_where_this_clusters_snapshots_are(tmp_path: Path) -> N
     assert (safety.name, safety.places, safety.warnings) == (TAKEN, ("a", "b"), ())
     for one in places:
         assert {TAKEN, Sidecar.HOLD.name_for(TAKEN), OLD} <= await names(one)
-        assert GUARD_NAME not in await names(one)
     assert all(one.retention.keeps_all for one in agent.given)
     for one in agent.given:  # and its manifest says what it is
         manifest = (await one.judge_and_sign(None, agreeing(TAKEN))).manifest

@@ -17,7 +17,6 @@ import pytest
 import raft_snapshot_agent
 from raft_snapshot_agent.backup.fencing import FencedSource
 from raft_snapshot_agent.lease.held_lease import HeldLease
-from raft_snapshot_agent.restore.safety import AlarmlessStorage
 from raft_snapshot_agent.storage.base import BytesSource, Entry, Storage, UploadSource
 from raft_snapshot_agent.storage.http.body import StoppableSource
 from raft_snapshot_agent.storage.leftovers import Leftovers
@@ -43,7 +42,6 @@ STORAGES: dict[type, Callable[[Storage], Storage]] = {
     RateLimitedStorage: lambda inner: RateLimitedStorage(inner, 1 << 30),
     TimeoutStorage: lambda inner: TimeoutStorage(inner, timedelta(seconds=60)),
     LoggedStorage: LoggedStorage,
-    AlarmlessStorage: AlarmlessStorage,
 }
 SOURCES: dict[type, Callable[[UploadSource], UploadSource]] = {
     ForwardingSource: ForwardingSource,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.cluster.command import Terminal, call
 from tests.cluster.field import Field, marked, opened
-from tests.http_proxy import status
+from tests.http_proxy import Exchange, status
 from tests.lying import SNAPSHOT_PATH
 
 from raft_snapshot_agent.core.snapshots.naming import manifest_name
@@ -220,4 +220,21 @@ def test_a_refusal_leaves_the_note_of_the_restore_before_it(one: Field, snapshot
 
     assert refused.code == 2, refused.talk
     assert note.read_bytes() == left
+    note.unlink()
+
+
+def test_a_note_that_is_taken_away_during_the_upload_is_left_again(
+    one: Field, snapshot: Path
+) -> None:
+    """By another restore that is refused."""
+    note = one.folder / "snapshots" / RESTORED_NAME
+
+    def take_away(exchange: Exchange) -> None:
+        note.unlink()
+        exchange.relay(exchange.forward())
+
+    one.before(one.cluster.nodes[0]).behave(SNAPSHOT_PATH, take_away, times=1)
+
+    assert one.restore(snapshot, "--yes", "--no-safety").code == 0
+    assert note.exists()
     note.unlink()

@@ -218,15 +218,18 @@ class _Restoring:
                 async with show_progress(lambda: upload.sent, "restoring", upload.size):
                     force, seals = self.wish.force, target.find_seals(got)
                     taken = await send(cluster, target.leader, upload, force=force, seals=seals)
+                _warn(await notes.keep(describe_restored(got, datetime.now(UTC))))
             except BaseException as error:
-                if upload.is_whole and not isinstance(error, AgentError):
+                may_be_restored = upload.is_whole and not isinstance(error, AgentError)
+                if may_be_restored:
                     self.reached = _PERHAPS
                     self._tell_undo(safety)
-                    raise
                 with anyio.CancelScope(shield=True), anyio.move_on_after(_TIDY_WITHIN):
-                    _warn(await notes.take_back())
-                    if safety is not None:
-                        await safety.release_hold()
+                    if may_be_restored:
+                        _warn(await notes.keep(describe_restored(got, datetime.now(UTC))))
+                    else:
+                        _warn(await notes.take_back())
+                        await _release(safety)
                 raise
         self.reached = _RESTORED if taken else _PERHAPS
         return taken
@@ -264,6 +267,11 @@ async def _ask(name: str) -> None:
     """
     if await ask(f"Type the cluster's name, {name}, to replace all it holds: ") != name:
         raise ConfigError("not restored", hint="nothing was changed")
+
+
+async def _release(safety: SafetySnapshot | None) -> None:
+    if safety is not None:
+        await safety.release_hold()
 
 
 def _warn(troubles: Iterable[str]) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import anyio
+import pytest
 from tests.stores.memory import MemoryStorage
 
 from raft_snapshot_agent.core.snapshots.notes import RESTORED_NAME, Restored
@@ -54,6 +59,77 @@ async def test_what_was_not_left_is_not_taken_back() -> None:
     assert await RestoreNotes((first, second)).take_back() == []
 
     assert (await read(first), await read(second)) == before
+
+
+class Slow(MemoryStorage):
+    """A storage of which two restores read the note before either has left its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._both = anyio.Event()
+        self._reads = 0
+
+    async def read(self, name: str) -> AsyncIterator[bytes]:
+        self._reads += 1
+        if self._reads == 2:
+            self._both.set()
+        if self._reads <= 2:
+            await self._both.wait()
+            raise SnapshotNotFound(name)
+        async for piece in super().read(name):
+            yield piece
+
+
+@pytest.mark.parametrize("wins", [0, 1])
+@pytest.mark.parametrize("first", ["refused", "accepted"])
+async def test_of_two_restores_at_once_the_note_of_the_one_that_succeeds_stays(
+    wins: int, first: str
+) -> None:
+    slow = Destination("slow", Slow(), signing=lambda: KEYS)
+    two, wishes = [RestoreNotes((slow,)), RestoreNotes((slow,))], [FIRST, SECOND]
+    async with anyio.create_task_group() as tasks:
+        for notes, wish in zip(two, wishes, strict=True):
+            tasks.start_soon(notes.leave, wish)
+
+    if first == "refused":
+        assert await two[1 - wins].take_back() == []
+    assert await two[wins].keep(wishes[wins]) == []
+    if first == "accepted":
+        assert await two[1 - wins].take_back() == []
+
+    note = Restored.from_json(await read(slow) or b"")
+    assert note is not None
+    assert note.snapshot == wishes[wins].snapshot
+
+
+@pytest.mark.parametrize("wins", [0, 1])
+async def test_of_two_restores_one_after_the_other_the_same(wins: int) -> None:
+    place = opened("place")
+    two, wishes = [RestoreNotes((place,)), RestoreNotes((place,))], [FIRST, SECOND]
+    for notes, wish in zip(two, wishes, strict=True):
+        await notes.leave(wish)
+
+    assert await two[1 - wins].take_back() == []
+
+    note = Restored.from_json(await read(place) or b"")
+    assert note is not None
+    assert note.snapshot == wishes[wins].snapshot
+
+
+async def test_a_note_that_a_snapshot_used_up_during_the_upload_is_left_again() -> None:
+    used, still = opened("used"), opened("still")
+    notes = RestoreNotes((used, still))
+    await notes.leave(FIRST)
+    own = await read(still)
+    await used.storage.delete(RESTORED_NAME)
+
+    later = replace(FIRST, at="2026-11-26T11:35:00Z")
+    assert await notes.keep(later) == []
+
+    note = Restored.from_json(await read(used) or b"")
+    assert note is not None
+    assert note.at == later.at
+    assert await read(still) == own
 
 
 async def test_a_storage_that_does_not_tell_its_note_is_named() -> None:

@@ -21,9 +21,14 @@ from raft_snapshot_agent.errors import (
 from raft_snapshot_agent.restore.copies import Tell, ignore, read_whole_copy
 from raft_snapshot_agent.restore.examine import examine, naming
 from raft_snapshot_agent.restore.reader import SnapshotReader, pour
+from raft_snapshot_agent.servers.throw_away import sweep_throw_away_folders
+from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.transfer.download import verify
 from raft_snapshot_agent.transfer.spool import Spool
-from raft_snapshot_agent.transfer.spool_files import open_spool
+from raft_snapshot_agent.transfer.spool_files import open_spool, sweep
+
+_COPY = "copy-"
+"""How the names of spools begin that are of no run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +70,24 @@ async def fetch_copy(
 
     async def create() -> Spool:
         await spools.aclose()
-        spool = await spools.enter_async_context(open_spool(folder, secrets.token_hex(8)))
+        copy = open_spool(folder, f"{_COPY}{secrets.token_hex(8)}")
+        spool = await spools.enter_async_context(copy)
         begun(spool)
         return spool
 
+    await in_thread(partial(_make_room, folder))
     async with AsyncExitStack() as spools:
         _, got = await read_whole_copy(reader, partial(_fetch, create=create), tell)
         yield got
+
+
+def _make_room(folder: Path) -> None:
+    """Remove what killed drills and restores left: perhaps no run ever begins on this host.
+
+    The spool of a run stays for the next run, which removes its unfinished uploads, too.
+    """
+    sweep_throw_away_folders(folder)
+    sweep(folder, _COPY)
 
 
 async def _fetch(reader: SnapshotReader, *, create: Callable[[], Awaitable[Spool]]) -> Fetched:

@@ -38,11 +38,16 @@ async def open_spool(folder: Path, run_id: str) -> AsyncIterator[Spool]:
             await in_thread(spool.close, abandon=True)
 
 
-def sweep(folder: Path) -> frozenset[str]:
-    """Remove the spools of crashed agents; return their run IDs."""
+def sweep(folder: Path, beginning: str = "") -> frozenset[str]:
+    """Remove the spools of crashed agents; return their run IDs.
+
+    Arguments:
+        folder: The folder of spools.
+        beginning: How the run IDs of those to remove begin.
+    """
     dead = set()
     with suppress(OSError):  # a remaining problem is reported when the next spool is created
-        for path in private_folder(folder).glob(f"{PREFIX}*{SUFFIX}"):
+        for path in private_folder(folder).glob(f"{PREFIX}{beginning}*{SUFFIX}"):
             with suppress(OSError):
                 if remove_if_abandoned(path):
                     dead.add(path.name.removeprefix(PREFIX).removesuffix(SUFFIX))

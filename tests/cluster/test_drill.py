@@ -281,12 +281,12 @@ async def test_a_program_that_ends_at_once_is_told(
 async def test_a_program_that_cannot_be_executed_is_told_on_one_line(
     bao: OpenBaoCluster, plain: Path, closed_in: Path, tmp_path: Path
 ) -> None:
-    script = tmp_path / "script"
-    script.write_text("#!/nowhere/sh\n")
-    script.chmod(0o755)
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
     with pytest.raises(AgentError) as caught:
-        await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=script)
-    told = f"drill ended with status 126: cannot execute {script}: No such file or directory"
+        await tried(FileReader(plain), tmp_path, bao.unseal_keys, server=broken)
+    told = f"drill ended with status 126: cannot execute {broken}: Exec format error"
     assert caught.value.message == told
 
 

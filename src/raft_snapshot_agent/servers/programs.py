@@ -12,6 +12,9 @@ from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.servers.process import program
 
 _ELF, _SCRIPT = b"\x7fELF", b"#!"
+_SHOWN = ("/usr/", "/bin/", "/sbin/")
+_LONGEST_LINE = 256
+"""Bytes of a script's first line that Linux reads."""
 _NAMES = {"openbao": "bao", "vault": "vault"}
 _HINT = (
     "install it, name it (drill.server, or --server), or, for OpenBao:"
@@ -44,12 +47,19 @@ def check_program(path: Path) -> Path:
     """Return the path of a configured server program without links.
 
     Raises:
-        ConfigError: It cannot be executed.
+        ConfigError: It cannot be executed, or not in isolation.
     """
     if not os.path.isfile(path):  # noqa: PTH113 - it never raises
         raise ConfigError(f"no server for the drill: there is no program {path}", hint=_HINT)
     if not os.access(path, os.X_OK) or not _begins_like_program(path):
         raise ConfigError(f"no server for the drill: {path} is no program", hint=_HINT)
+    if (interpreter := _read_interpreter(path)) and not _is_shown(interpreter):
+        bundled = f", such as {found}" if (found := _wheel()) else ""
+        raise ConfigError(
+            f"no server for the drill: {path} is a script, and its interpreter {interpreter} is not"
+            " below /usr, where an isolated server finds programs",
+            hint=f"name the program that it starts{bundled}",
+        )
     return path.resolve()
 
 
@@ -79,6 +89,20 @@ def _begins_like_program(path: Path) -> bool:
     """Return whether the system would execute it; one that cannot be read may be a program."""
     begins = _read_beginning(path, len(_ELF))
     return begins is None or begins.startswith((_ELF, _SCRIPT)) or sys.platform != "linux"
+
+
+def _read_interpreter(path: Path) -> str:
+    """Return the program that the system would run a script with; empty if it is none."""
+    line = (_read_beginning(path, _LONGEST_LINE) or b"").partition(b"\n")[0]
+    words = line.removeprefix(_SCRIPT).split()
+    return os.fsdecode(words[0]) if line.startswith(_SCRIPT) and words else ""
+
+
+def _is_shown(interpreter: str) -> bool:
+    """Return whether an isolated server finds it, also if it is a link (see `closed.py`)."""
+    if sys.platform != "linux":
+        return True
+    return interpreter.startswith(_SHOWN) and Path(interpreter).resolve().is_relative_to("/usr")
 
 
 def _read_beginning(path: Path, size: int) -> bytes | None:

@@ -14,6 +14,7 @@ import trustme
 from raft_snapshot_agent.config.check import check, check_to_run
 from raft_snapshot_agent.config.loaded import Loaded
 from raft_snapshot_agent.errors import ConfigError
+from raft_snapshot_agent.servers.programs import find_bundled_program
 
 LoadText = Callable[..., Loaded]
 Problem = Callable[..., str]
@@ -179,6 +180,33 @@ def test_a_drills_server_that_is_no_program(problem: Problem, tmp_path: Path) ->
     text.chmod(0o755)
     said = problem(f"{TOKEN}drill: {{server: {text}}}\n")
     assert said.startswith("c.yaml:2:9: drill.server: no server for the drill: text is no program")
+
+
+def test_a_drills_server_that_is_a_script_of_another_folder(
+    problem: Problem, tmp_path: Path
+) -> None:
+    """As pip installs one for OpenBao: isolated, it finds no interpreter."""
+    script, interpreter = tmp_path / "bao", tmp_path / "python"
+    interpreter.symlink_to("/usr/bin/env")
+    script.write_text(f"#!{interpreter} -I\nimport sys\n")
+    script.chmod(0o755)
+    said = problem(f"{TOKEN}drill: {{server: {script}}}\n")
+    assert said.startswith(
+        "c.yaml:2:9: drill.server: no server for the drill: bao is a script, and"
+    )
+    assert "its interpreter python is not below /usr" in said
+    assert f"(name the program that it starts, such as {find_bundled_program()})" in said
+
+
+@pytest.mark.parametrize("line", ["#!/bin/sh", "#! /usr/bin/env bao"])
+def test_a_drills_server_that_is_a_script_of_the_system(
+    load_text: LoadText, tmp_path: Path, line: str
+) -> None:
+    script = tmp_path / "bao"
+    script.write_text(f"{line}\n")
+    script.chmod(0o755)
+    loaded = load_text("c.yaml", f"{TOKEN}drill: {{server: {script}}}\n")
+    check(loaded.config, {"TMPDIR": str(tmp_path)}, loaded.position)
 
 
 def test_the_keys_of_a_mapping_are_not_those_of_settings(

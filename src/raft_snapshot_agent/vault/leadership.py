@@ -42,10 +42,18 @@ def send_to_leader(
 def _require_leading(node: Node, active_since: str) -> None:
     status = node.leader_status()
     leads = status.is_self or not status.ha_enabled
-    if not leads or status.active_since != active_since:
+    if leads and status.active_since == active_since:
+        return
+    if leads and status.leader_address == node.address:
         raise ServerError(
-            f"the leader that was checked is not at {node.address} any more (the leader now:"
-            f" {status.leader_address or 'none'}); nothing was changed",
-            hint="restore again; if a load balancer answers there, give the leader's own address in"
-            " vault.address",
+            f"{node.address} lost the leadership since it was checked, and leads again, as after"
+            " another restore; nothing was changed by this one",
+            hint="find out whether somebody else has just restored, and what the cluster holds now,"
+            " before you restore again",
         )
+    raise ServerError(
+        f"the leader that was checked is not at {node.address} any more (the leader now:"
+        f" {status.leader_address or 'none'}); nothing was changed",
+        hint="restore again; if a load balancer answers there, give the leader's own address in"
+        " vault.address",
+    )

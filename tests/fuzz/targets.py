@@ -212,6 +212,7 @@ def read_leader(data: bytes) -> None:
             for ask in (node.leader_status, node.identity):
                 with suppress(ServerError):
                     ask()
+            node.count_servers("t")
             shown("".join(host for one in node.list_members("t") for host in one.hosts)[:_LONGEST])
             with suppress(ServerError):
                 parse_token(answer, 0.0)

@@ -31,6 +31,11 @@ def describe_plan(
         " tokens, and secret IDs or passwords that logins need."
     )
     yield f"Nodes: {describe_members(target.states)}."
+    if target.unknown:
+        yield (
+            f"The addresses of {target.unknown} more of the cluster's nodes are not known now: they"
+            " are neither waited for nor unsealed. To include them, list them in vault.nodes."
+        )
     if safety is None:
         yield "Safety snapshot: none, the restore cannot be undone."
     else:

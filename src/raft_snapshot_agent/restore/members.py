@@ -20,6 +20,8 @@ from raft_snapshot_agent.vault.settings import VaultSettings
 
 _ANSWERS_WITHIN = timedelta(seconds=10)
 """A node does not answer during a restore, so it is asked again."""
+_HEARD_WITHIN = 10.0
+"""Seconds within which standbys report to a new leader: two of their heartbeats."""
 _POLL = 0.5
 _MOST = 16
 """Maximum nodes to follow; a cluster usually has at most seven."""
@@ -129,13 +131,41 @@ def look_at(node: Node) -> MemberState:
     return MemberState(node.address, condition, identity, told.applied_index)
 
 
-def find_addresses(cluster: Cluster, leader: Leader) -> list[str]:
-    """List the addresses of the cluster's nodes that the leader reports, at least its own."""
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """What the leader reports of its cluster."""
+
+    addresses: tuple[str, ...] = ()
+    """Of the nodes that it knows, itself among them; empty if the token may not read it."""
+    servers: int = 0
+    """How many servers its Raft configuration has; 0 if the token may not read it."""
+
+
+async def find_reported(cluster: Cluster, leader: Leader) -> Reported:
+    """Ask the leader for the nodes of its cluster.
+
+    A leader learns of its standbys by their heartbeats: for some seconds after a restore or an
+    election it reports only itself, so it is asked again.
+    """
+    found = Reported()
+    with anyio.move_on_after(_HEARD_WITHIN):
+        while True:
+            found = await in_thread(partial(_ask_leader, cluster, leader), abandon=True)
+            if not found.addresses or len(found.addresses) >= found.servers:
+                break
+            await anyio.sleep(_POLL)
+    return found
+
+
+def _ask_leader(cluster: Cluster, leader: Leader) -> Reported:
     try:
-        members = leader.node.list_members(cluster.session.token(leader.node))
+        token = cluster.session.token(leader.node)
+        told = tuple(one.api_address for one in leader.node.list_members(token))
+        # A token with a limited number of uses is left for the restore itself.
+        servers = leader.node.count_servers(token) if cluster.session.uses is None else 0
     except AgentError:
-        members = ()
-    return [leader.node.address, *(one.api_address for one in members)]
+        return Reported()
+    return Reported(told, servers)
 
 
 Settled = Callable[[Sequence[MemberState]], bool]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from raft_snapshot_agent.core.release import is_older
 from raft_snapshot_agent.errors import ConfigError, Denied
 from raft_snapshot_agent.restore.fetching import Fetched
-from raft_snapshot_agent.restore.members import Members, MemberState, find_addresses
+from raft_snapshot_agent.restore.members import Members, MemberState, find_reported
 from raft_snapshot_agent.restore.seals import Seals
 from raft_snapshot_agent.restore.sending import BY_FORCE
 from raft_snapshot_agent.threads import in_thread
@@ -24,6 +24,8 @@ class Target:
     leader: Leader
     members: Members
     states: tuple[MemberState, ...]
+    unknown: int = 0
+    """How many of its servers are not among the members, as nobody tells their addresses."""
 
     @property
     def name(self) -> str:
@@ -45,9 +47,10 @@ async def look_at_target(cluster: Cluster, settings: VaultSettings) -> Target:
         AgentError: There is no leader that can accept a snapshot.
     """
     leader = await in_thread(cluster.find_leader, abandon=True)
-    addresses = await in_thread(lambda: find_addresses(cluster, leader), abandon=True)
-    members = Members(settings, addresses)
-    return Target(leader, members, await members.look())
+    told = await find_reported(cluster, leader)
+    members = Members(settings, (leader.node.address, *told.addresses))
+    unknown = told.servers - max(1, len(told.addresses), len(settings.addresses))
+    return Target(leader, members, await members.look(), max(0, unknown))
 
 
 def require_right(cluster: Cluster, leader: Leader, *, force: bool) -> None:

@@ -151,6 +151,19 @@ class Node:
             if isinstance(one, dict)
         )
 
+    def count_servers(self, token: str) -> int:
+        """Count the servers of the Raft cluster; zero if the token may not read that.
+
+        Source: the API page of `sys/storage/raft`.
+
+        Raises:
+            Unreachable: There was no answer.
+        """
+        data = self.call("GET", "sys/storage/raft/configuration", token=token).body.get("data")
+        config = data.get("config") if isinstance(data, dict) else None
+        servers = config.get("servers") if isinstance(config, dict) else None
+        return len(servers) if isinstance(servers, list) else 0
+
     def try_token(self, token: str) -> Answer:
         """Send a request that every valid token may send: a 403 means that this one is not valid.
 

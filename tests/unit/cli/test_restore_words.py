@@ -70,6 +70,17 @@ def test_the_age_of_what_is_restored_is_told(taken_at: str, words: str) -> None:
     assert words in first
 
 
+def test_nodes_that_nobody_knows_are_told() -> None:
+    leader: Any = SimpleNamespace(node=SimpleNamespace(address="a"), applied_index=9)
+    leader.identity, nobody = Identity(), cast("Any", None)
+    for unknown in (0, 2):
+        lines = [
+            *describe_plan(got(SHARES), Target(leader, nobody, (), unknown), None, force=False)
+        ]
+        told = [one for one in lines if "2 more of the cluster's nodes are not known" in one]
+        assert len(told) == (unknown > 0)
+
+
 def ended(seal: Seal | None, conditions: Sequence[Condition], present: str) -> str:
     states = tuple(MemberState("http://a", one) for one in conditions)
     after = Aftermath(states, expects_seal=True, seals=Seals(seal, present))

@@ -297,6 +297,22 @@ def test_what_is_no_list_of_members_is_none(proxy: LyingProxy, node: Node, said:
     assert node.list_members("hvs.a") == ()
 
 
+def test_the_servers_of_the_cluster_are_counted(node: Node, bao: OpenBaoCluster) -> None:
+    assert node.count_servers(bao.root_token) == 1
+    assert node.count_servers("hvs.of-nobody") == 0
+
+
+@pytest.mark.parametrize(
+    "said",
+    [[], {"data": 1}, {"data": {"config": []}}, {"data": {"config": {"servers": {"a": 1}}}}],
+)
+def test_what_is_no_list_of_servers_counts_none(
+    proxy: LyingProxy, node: Node, said: object
+) -> None:
+    proxy.override("/v1/sys/storage/raft/configuration", 200, said)
+    assert node.count_servers("hvs.a") == 0
+
+
 def test_what_a_member_says_of_itself_is_read_with_care(proxy: LyingProxy, node: Node) -> None:
     members = [7, {}, {"api_address": ["a"], "hostname": "[", "active_node": "yes"}]
     members.append({"api_address": "https://[::1]:8200/", "hostname": "vault-0"})

@@ -56,7 +56,7 @@ class Courier:
         """
         self.name = settings.name or settings.type
         self.memory = memory
-        self._settings = settings
+        self.settings = settings
         self._wishes = settings.wishes()
         self._monotonic = monotonic
         self._failures = 0
@@ -82,7 +82,7 @@ class Courier:
 
     async def send(self, notice: Notice) -> Attempt:
         """Send one message; return a failure in the result instead of raising it."""
-        seconds = self._settings.timeout.total_seconds()
+        seconds = self.settings.timeout.total_seconds()
         try:
             # Opened for each message: secrets may have been renewed, a library installed.
             with anyio.fail_after(seconds + _GRACE):
@@ -100,7 +100,7 @@ class Courier:
             )
         self._busy = True
         try:
-            return self._settings.open().send(notice)
+            return self.settings.open().send(notice)
         finally:
             self._busy = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -55,20 +55,21 @@ class Notifications:
 
     async def run(self, board: StatusBoard) -> None:
         """Send messages until cancelled; failures are logged."""
-        while True:
-            wanted = tuple(self._wanted())
-            couriers = await self._open(wanted)
-            async with anyio.create_task_group() as tasks:
-                for courier in couriers:
-                    tasks.start_soon(self._serve, courier, board)
-                version = board.version
-                while tuple(self._wanted()) == wanted:
-                    version = await board.wait_for_change(version)  # as a reload is one
-                tasks.cancel_scope.cancel()
+        await self._recall()
+        self._drop_others(board)
+        served: set[str] = set()
+        async with anyio.create_task_group() as tasks:
+            version = board.version
+            while True:
+                for name in self._list_wanted().keys() - served:
+                    served.add(name)
+                    tasks.start_soon(self._serve, name, served, board)
+                version = await board.wait_for_change(version)  # as a reload is one
 
     async def tell_once(self, status: AgentStatus, seconds: float) -> None:
         """Send what is due within `seconds`; what fails is tried again at the next call."""
-        couriers = await self._open(self._wanted())
+        await self._recall()
+        couriers = [self._open(name, one) for name, one in self._list_wanted().items()]
         with anyio.move_on_after(seconds):
             async with anyio.create_task_group() as tasks:
                 for courier in couriers:
@@ -77,26 +78,49 @@ class Notifications:
             self._remember(courier)
         await self._keep()
 
-    async def _open(self, notifiers: Sequence[NotifierSettings]) -> list[Courier]:
-        if self._memories is None:
-            found = None if self._file is None else self._file.read
-            self._memories = {} if found is None else await in_thread(found, abandon=True)
-            self._kept = dict(self._memories)
-        names = [one.name or one.type for one in notifiers]
-        memories = {name: self._memories.get(name, NoticeMemory()) for name in names}
-        self._memories = memories
-        return [Courier(one, memories[name]) for name, one in zip(names, notifiers, strict=True)]
+    def _list_wanted(self) -> dict[str, NotifierSettings]:
+        """Return the notifiers of the present configuration, by name."""
+        return {one.name or one.type: one for one in self._wanted()}
 
-    async def _serve(self, courier: Courier, board: StatusBoard) -> None:
-        board.update(partial(_count_from_zero, courier.name))
-        while True:
+    async def _recall(self) -> None:
+        """Read once what was sent before."""
+        if self._memories is None:
+            found = {} if self._file is None else await in_thread(self._file.read, abandon=True)
+            self._kept = found
+            self._memories = {name: found[name] for name in self._list_wanted() if name in found}
+
+    def _open(self, name: str, settings: NotifierSettings) -> Courier:
+        return Courier(settings, (self._memories or {}).get(name, NoticeMemory()))
+
+    async def _serve(self, name: str, served: set[str], board: StatusBoard) -> None:
+        """Send the messages of one notifier until it is no longer configured.
+
+        A reload takes effect between two messages: one that is broken off would be sent twice.
+        """
+        board.update(partial(_count_from_zero, name))
+        courier: Courier | None = None
+        while (settings := self._list_wanted().get(name)) is not None:
             version = board.version
+            if courier is None or courier.settings != settings:
+                courier = self._open(name, settings)
             for attempt in await self._look(courier, board.read()):
-                board.update(partial(_count, courier.name, attempt))
+                board.update(partial(_count, name, attempt))
             await self._keep()
             with anyio.move_on_after(_LOOK_EVERY):
                 await board.wait_for_change(version)
                 await anyio.sleep(_GATHER)
+        served.remove(name)
+        self._drop_others(board)
+        await self._keep()
+
+    def _drop_others(self, board: StatusBoard) -> None:
+        """Forget notifiers that are no longer configured, in the log and the metrics as well."""
+        names = self._list_wanted().keys()
+        self._memories = {
+            name: memory for name, memory in (self._memories or {}).items() if name in names
+        }
+        self._journal.drop(lambda key: key.about in {"", *names}, self._clock())
+        board.update(partial(_count_only, names))
 
     async def _look(self, courier: Courier, status: AgentStatus) -> list[Attempt]:
         try:
@@ -137,6 +161,11 @@ def _count_from_zero(name: str, status: AgentStatus) -> AgentStatus:
     """Create the counters at zero, because the increase of one that starts at 1 is not seen."""
     counts = {(name, outcome): 0 for outcome in ("ok", "failed")}
     return replace(status, notifications={**counts, **status.notifications})
+
+
+def _count_only(names: Collection[str], status: AgentStatus) -> AgentStatus:
+    counts = {key: count for key, count in status.notifications.items() if key[0] in names}
+    return replace(status, notifications=counts)
 
 
 def _count(name: str, attempt: Attempt, status: AgentStatus) -> AgentStatus:

@@ -109,15 +109,15 @@ class Journal:
         """
         self.tell(event, [], now, storage=storage)
 
-    def drop(self, is_watched: Callable[[LogEvent, str], bool], now: datetime) -> None:
+    def drop(self, is_watched: Callable[[ConditionKey], bool], now: datetime) -> None:
         """Log the end of conditions that a new configuration does not watch any more.
 
         Arguments:
-            is_watched: Returns whether an event of a storage, or of none, is still watched.
+            is_watched: Returns whether a condition is still watched.
             now: The present time.
         """
         for key in self._conditions.list_places():
-            if not is_watched(key.event, key.storage):
+            if not is_watched(key):
                 self._conditions, news = self._conditions.observe(key, {}, now)
                 for one in news:
                     _log_end(self.log, key, one, reason="no longer configured")

@@ -8,6 +8,7 @@ from raft_snapshot_agent.backup.agent import Agent
 from raft_snapshot_agent.core.schedules.slots import ScheduleSpec
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.run_log import ConditionKey
 from raft_snapshot_agent.service.drill_plan import DrillPlan
 from raft_snapshot_agent.service.scrub_plan import ScrubPlan
 
@@ -36,14 +37,10 @@ class ActiveCluster:
     places: frozenset[object] = field(default=frozenset(), repr=False)
     """What no other cluster may use at the same time, such as its server and its storages."""
 
-    def watches(self, event: LogEvent, storage: str) -> bool:
-        """Return whether this configuration can tell when a condition has ended.
-
-        Arguments:
-            event: The condition's event.
-            storage: The storage that it is about; empty if it is about none.
-        """
-        match event:
+    def watches(self, condition: ConditionKey) -> bool:
+        """Return whether this configuration can tell when a condition has ended."""
+        storage = condition.storage
+        match condition.event:
             case LogEvent.DRILL_NOT_HELD:
                 return self.drills is not None
             case LogEvent.SCRUB_FAILED | LogEvent.SCRUB_TROUBLE:

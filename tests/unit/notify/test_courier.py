@@ -317,6 +317,58 @@ async def test_a_new_configuration_is_taken_up_and_nothing_told_twice(receiver: 
     assert [one.path for one in receiver.messages] == ["/", "/api/v2/alerts"]
 
 
+@pytest.mark.parametrize("repeat", ["6h", "1h"], ids=["unchanged", "changed"])
+async def test_a_new_configuration_breaks_off_no_message_and_sends_none_twice(
+    receiver: Receiver, repeat: str
+) -> None:
+    STARTED.clear()
+    GO_ON.clear()
+    here = board(FAILS)
+    wanted: list[NotifierSettings] = [Endless.model_validate({"type": "endless"})]
+    told = Notifications(lambda: wanted, open_log())
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(told.run, here)
+            await until(lambda: STARTED)
+            wanted[:] = [
+                Endless.model_validate({"type": "endless", "repeat": repeat}),
+                notifier("webhook", url=receiver.url),
+            ]
+            here.update(lambda status: replace(status, config_loaded_at=NOW))
+            await until(lambda: here.read().notifications.get(("webhook", "ok")) == 1)
+            GO_ON.set()
+            await until(lambda: here.read().notifications[("endless", "ok")] == 1)
+            tasks.cancel_scope.cancel()
+    finally:
+        GO_ON.set()
+    assert len(STARTED) == 1
+
+
+async def test_what_a_reload_removes_ends_in_the_log_and_the_metrics(
+    receiver: Receiver, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("raft_snapshot_agent.notify.notifications._GATHER", 0.01)
+    receiver.status = 500
+    here, file = board(FAILS), MemoryFile(tmp_path, "a")
+    wanted = [notifier("webhook", url=receiver.url), notifier("alertmanager", url=receiver.url)]
+    told = Notifications(lambda: wanted, open_log(), file)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(told.run, here)
+        await until(lambda: file.read().keys() == {"webhook", "alertmanager"})
+        del wanted[0]
+        here.update(lambda status: replace(status, config_loaded_at=NOW))
+        await until(lambda: file.read().keys() == {"alertmanager"})
+        wanted.append(notifier("webhook", url=receiver.url))
+        here.update(lambda status: replace(status, config_loaded_at=NOW))
+        await until(lambda: here.read().notifications.get(("webhook", "failed")) == 1)
+        tasks.cancel_scope.cancel()
+    written = capsys.readouterr().err
+    assert written.count("Could not notify webhook") == 3  # the second time anew
+    (end,) = [line for line in written.splitlines() if "Resolved: " in line]
+    assert "Could not notify webhook" in end
+    assert "no longer configured" in end
+
+
 async def test_once_has_a_limit_and_what_did_not_arrive_is_told_the_next_time(
     receiver: Receiver, tmp_path: Path
 ) -> None:

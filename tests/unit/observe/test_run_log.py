@@ -247,7 +247,7 @@ def test_what_a_new_configuration_does_not_watch_ends(
     ):
         log.tell(event, [f"{event} {storage}"], AT, storage=storage)
     lines()
-    log.drop(lambda _event, storage: storage != "gone", AT)
+    log.drop(lambda key: key.storage != "gone", AT)
     (told,) = lines()
     assert told["message"] == "Resolved: scrub_failed gone"
     assert (told["of"], told["reason"]) == ("scrub_failed", "no longer configured")

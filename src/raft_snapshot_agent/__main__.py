@@ -17,6 +17,7 @@ from raft_snapshot_agent.errors import AgentError
 from raft_snapshot_agent.host_limits import find_limit
 from raft_snapshot_agent.redaction import plain, redact
 from raft_snapshot_agent.standard_error import StandardError
+from raft_snapshot_agent.standard_output import flush
 
 _LOCAL = 1
 _COMPLETION = "_RAFT_SNAPSHOT_AGENT_COMPLETE"
@@ -149,8 +150,6 @@ def run_guarded(command: Callable[[], int], *, is_check: bool = False) -> int:
     """
     try:
         code = command()
-        from raft_snapshot_agent.cli.output import flush
-
         flush()
     except KeyboardInterrupt:
         return _INTERRUPTED

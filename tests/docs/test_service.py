@@ -46,6 +46,7 @@ done
 stat --format '%U %a %n' /var/backups/vault/*
 kill %1
 """
+HARDENED = "umask 077  # as in a new shell of a hardened host"
 RESTORE = r"""
 runuser -u raft-snapshot-agent -- raft-snapshot-agent restore --latest --yes
 """
@@ -56,6 +57,12 @@ def pasted() -> list[str]:
     text = (ROOT / "README.md").read_text()
     section = text.partition("## As a service\n")[2].partition("\n## ")[0]
     return BLOCK.findall(section)
+
+
+def upgrade() -> str:
+    """The block of docs/operating.md that upgrades what the section installed."""
+    text = (ROOT / "docs" / "operating.md").read_text()
+    return BLOCK.findall(text.partition("## Upgrading\n")[2])[0]
 
 
 def said(unit: str) -> dict[str, str]:
@@ -95,7 +102,7 @@ def test_the_section_works_when_it_is_pasted(bao: OpenBaoCluster, tmp_path: Path
     assert tls is not None
     folders = tools(tmp_path / "tools")
     *setup, by_hand = pasted()
-    blocks = [HOST, *setup, DAEMON, by_hand, RESTORE]
+    blocks = [HOST, *setup, HARDENED, upgrade(), DAEMON, by_hand, RESTORE]
     script = "\n".join(blocks).replace("https://127.0.0.1:8200", node.address)
 
     done = subprocess.run(
@@ -133,6 +140,7 @@ def test_the_section_works_when_it_is_pasted(bao: OpenBaoCluster, tmp_path: Path
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "systemctl enable --now raft-snapshot-agent" in done.stdout
+    assert "systemctl start raft-snapshot-agent" in done.stdout
     stored = re.findall(r"^raft-snapshot-agent 600 (\S+)$", done.stdout, re.MULTILINE)
     assert sum(name.endswith(".snap") for name in stored) == 1
     assert re.search(r"^success +login ", done.stdout, re.MULTILINE)

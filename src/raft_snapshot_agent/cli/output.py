@@ -16,6 +16,7 @@ from typing import Any, Generic, TextIO, TypeVar
 from raft_snapshot_agent.cli.options import Format
 from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.redaction import plain
+from raft_snapshot_agent.standard_output import flush
 
 _T = TypeVar("_T")
 
@@ -47,20 +48,6 @@ def is_terminal(stream: TextIO | None) -> bool:
 def clear() -> None:
     """Clear the terminal."""
     print("\x1b[H\x1b[2J", end="")
-
-
-def flush() -> None:
-    """Flush standard output now, while a failure can still be reported.
-
-    Raises:
-        OSError: It cannot be written. Nothing can fail afterwards: whatever follows is dropped.
-    """
-    try:
-        if sys.stdout:  # not closed at the start
-            sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise
 
 
 def try_to_print(show: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ from raft_snapshot_agent.core.ages import format_age
 from raft_snapshot_agent.core.alarms.problems import EXIT_CODES, STARTING, Severity
 from raft_snapshot_agent.core.sizes import format_size
 from raft_snapshot_agent.errors import AgentError, ConfigError
+from raft_snapshot_agent.standard_output import flush
 
 _EVERY = 2.0
 """Seconds between two updates of `--watch`."""
@@ -70,7 +71,7 @@ def status(source: StatusSource, wish: StatusWish) -> int:
             raise AgentError("the answer is not a status document", hint=hint) from error
         if not wish.watch:
             return exit_code(found)
-        output.flush()
+        flush()
         time.sleep(_EVERY if running else _FROM_STORAGES)
 
 

@@ -21,6 +21,7 @@ from raft_snapshot_agent.service import assembly
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.daemon import ActiveConfig
 from raft_snapshot_agent.service.drill_plan import plan_drills
+from raft_snapshot_agent.service.preload import preload
 from raft_snapshot_agent.service.scrub_plan import plan_scrubs
 from raft_snapshot_agent.service.starting import (
     Faults,
@@ -145,6 +146,7 @@ class FileReloader:
             else:
                 active[name] = self._open(name, loaded, fault, told)
         log_notifier_faults(fleet, log)
+        preload(fleet)
         self.fleet, self._services = fleet, active
         return ActiveConfig(active, log, disabled, str(self._path or ""))
 

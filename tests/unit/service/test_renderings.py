@@ -20,6 +20,7 @@ from raft_snapshot_agent.core.state.verdict import overall
 from raft_snapshot_agent.doctor.nagios import document as check_document
 from raft_snapshot_agent.metrics.exposition import exposition
 from raft_snapshot_agent.observe.status_document import document
+from raft_snapshot_agent.standard_output import flush
 from raft_snapshot_agent.web.page.render import render_page
 
 CODES = {Severity.FINE: 0, Severity.ATTENTION: 6, Severity.FAILING: 2}
@@ -93,7 +94,7 @@ def test_all_say_the_same(case: str, capsys: pytest.CaptureFixture[str]) -> None
     assert all(one.text in page and one.advice in page for one in problems)
 
     show(told, running=True, wish=StatusWish())
-    output.flush()
+    flush()
     shown = capsys.readouterr().out
     assert shown.startswith(f"{word}: ")
     assert all(output.one_line(one.text) in shown and one.advice in shown for one in problems)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tomllib
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from tests.unit.cli.commands import COMMANDS
 
 from raft_snapshot_agent.cli.app import app
 from raft_snapshot_agent.config.load import load_all
+from raft_snapshot_agent.core.snapshots.notes import GUARD_NAME, RESTORED_NAME, SCRUB_NAME
+from raft_snapshot_agent.core.snapshots.snapshot import Sidecar
 from raft_snapshot_agent.errors import AgentError
 
 ROOT = Path(__file__).parents[2]
@@ -172,3 +175,14 @@ def test_no_file_names_a_folder_of_somebodys_machine() -> None:
     wrong = {name: ours.findall(text) for name, text in tracked().items()}
 
     assert {name: paths for name, paths in wrong.items() if paths} == {}
+
+
+def test_who_goes_back_is_told_of_every_file_that_is_no_snapshot() -> None:
+    page = (ROOT / "docs" / "operating.md").read_text()
+    told = page.partition("so that its `retain` counts only snapshots: ")[2].partition(". ")[0]
+    patterns = re.findall(r"`([^`]+)`", told.partition(" Among ")[0])
+    snapshot = "raft_snapshot-1795447800000000000.snap"
+    notes = [GUARD_NAME, RESTORED_NAME, SCRUB_NAME]
+    for name in (*notes, *(one.name_for(snapshot) for one in Sidecar)):
+        assert any(fnmatch(name, pattern) for pattern in patterns), name
+    assert not any(fnmatch(snapshot, pattern) for pattern in patterns)

@@ -62,7 +62,8 @@ def pasted() -> list[str]:
 def upgrade() -> str:
     """The block of docs/operating.md that upgrades what the section installed."""
     text = (ROOT / "docs" / "operating.md").read_text()
-    return BLOCK.findall(text.partition("## Upgrading\n")[2])[0]
+    found: list[str] = BLOCK.findall(text.partition("## Upgrading\n")[2])
+    return found[0]
 
 
 def said(unit: str) -> dict[str, str]:

@@ -133,6 +133,8 @@ class Api:
             size += len(part)
             if size > LARGEST_BODY:
                 return Refusal(413, f"a body has at most {LARGEST_BODY} bytes").answer()
+        if wrong := _find_unknown(request, "take_snapshot"):
+            return wrong.answer()
         asked = request.query_params.get("cluster")
         if not self._take_now(asked):
             return _explain_refusal(self._board.read(), asked).answer()
@@ -165,7 +167,18 @@ def _answer_probe(probe: Probe) -> Response:
     return PlainTextResponse("\n".join((probe.words, *probe.wrong, "")), probe.code)
 
 
+def _find_unknown(request: Request, name: str) -> Refusal | None:
+    """Refuse parameters that an address does not have: of a misspelt one, all would be meant."""
+    (known,) = (one.parameters for one in ADDRESSES if one.name == name)
+    if request.query_params.keys() <= known.keys():
+        return None
+    # Not repeated in the answer: whatever is in a query may be a secret.
+    return Refusal(400, "a parameter is unknown", f"there are: {', '.join(known)}")
+
+
 def _read_question(request: Request) -> Question | Refusal:
+    if wrong := _find_unknown(request, "snapshots"):
+        return wrong
     asked = request.query_params
     numbers = {name: asked.get(name, str(usual)) for name, usual in _NUMBERS.items()}
     for name, text in numbers.items():

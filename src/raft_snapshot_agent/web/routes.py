@@ -44,7 +44,7 @@ ADDRESSES = (
     Address(_SNAPSHOT_AUTO, "vault_status", "The same in the words of Vault Enterprise",
             {200: "One cluster's", 404: "No cluster has that name"}),
     Address("/api/v1/snapshots", "snapshots", "What is stored",
-            {200: "As listed last, newest first", 400: "A number is wrong",
+            {200: "As listed last, newest first", 400: "A number or parameter is wrong",
              404: "No cluster or storage has that name"},
             {"cluster": "its name", "storage": "its name", "offset": "where to begin",
              "limit": "how many at most"}),
@@ -52,8 +52,9 @@ ADDRESSES = (
             {200: "Server-sent events"}, kind="text/event-stream"),
     Address("/api/v1/openapi.json", "openapi", "This description", {200: "OpenAPI 3.1"}),
     Address("/api/v1/snapshot", "take_snapshot", "Takes a snapshot now",
-            {202: "It is taken next", 403: "web.allow_snapshot is off",
-             404: "No cluster has that name", 409: "Its configuration is invalid"},
+            {202: "It is taken next", 400: "A parameter is unknown",
+             403: "web.allow_snapshot is off", 404: "No cluster has that name",
+             409: "Its configuration is invalid"},
             {"cluster": "which one; without it all"}, method="POST"),
 )  # fmt: skip
 

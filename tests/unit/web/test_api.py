@@ -74,6 +74,17 @@ async def test_a_snapshot_is_taken_only_where_that_is_allowed_and_the_token_is_k
         assert web.asked == [None, "prod", "x"]
 
 
+@pytest.mark.parametrize("query", ["Cluster=prod", "cluster=prod&storage=s3"])
+async def test_a_misspelt_parameter_takes_no_snapshot_of_all(query: str) -> None:
+    async with serve(agent(cluster("prod")), token=TOKEN, allow_snapshot=True) as web:
+        answer = await web.ask(f"/api/v1/snapshot?{query}", "POST", Authorization=BEARER)
+        assert answer.status == 400
+        assert "cluster" in answer.text
+        assert web.asked == []
+        listed = await web.ask("/api/v1/snapshots?Cluster=prod", Authorization=BEARER)
+        assert listed.status == 400
+
+
 async def test_of_a_disabled_cluster_no_snapshot_is_taken_and_the_reason_is_told() -> None:
     why = "clusters.prod: the secret in env://X is missing"
     disabled = ClusterStatus("prod", disabled=why)

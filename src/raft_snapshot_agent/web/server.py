@@ -7,6 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import anyio
 from uvicorn.config import Config
@@ -17,6 +18,7 @@ from raft_snapshot_agent.observe.board import StatusBoard
 from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
 from raft_snapshot_agent.observe.logs import Log
+from raft_snapshot_agent.observe.run_log import Journal
 from raft_snapshot_agent.threads import in_thread
 from raft_snapshot_agent.web.api import Api, TakeNow
 from raft_snapshot_agent.web.gate import LARGEST_HEAD, Gate
@@ -55,7 +57,7 @@ class WebServer:
         self._protocol = protocol
         self._most = most
         self._token: str | None = None
-        self._told = ""
+        self._journal = Journal(log)
         self._context: ssl.SSLContext | None = None
         self._state = ServerState()
         self._listening: socket.socket | None = None
@@ -143,6 +145,7 @@ class WebServer:
         """Reload token and certificate when they change."""
         while True:
             await anyio.sleep(_ROTATION)
+            said: list[str] = []
             try:
                 self._token = await in_thread(self._settings.read_token, abandon=True)
                 if self._settings.tls is not None:
@@ -150,12 +153,5 @@ class WebServer:
                     # handshake could get the certificate of one pair and the key of another.
                     self._context = await in_thread(self._settings.tls.open, abandon=True)
             except Exception as error:  # noqa: BLE001 - such as too many threads: the page goes on
-                kept = "The page keeps its previous token and certificate"
-                self._tell_once(f"{kept}: {as_failure(error)}")
-            else:
-                self._told = ""
-
-    def _tell_once(self, text: str) -> None:
-        if text != self._told:
-            self._log.warning(text, fact=LogEvent.PAGE_SECRETS_KEPT)
-        self._told = text
+                said = [f"The page keeps its previous token and certificate: {as_failure(error)}"]
+            self._journal.tell(LogEvent.PAGE_SECRETS_KEPT, said, datetime.now(UTC), together=True)

@@ -162,3 +162,8 @@ async def test_a_token_that_is_replaced_needs_no_restart(
         while not any("keeps its previous token" in one for one in web.log.lines):
             await _status(web, newer)
         assert await _status(web, newer) == 200
+        file.write_text(TOKEN)
+        while not any("Resolved: The page keeps" in one for one in web.log.lines):
+            await _status(web, newer)
+        assert await _status(web, TOKEN) == 200
+        assert sum("The page keeps" in one for one in web.log.lines) == 2

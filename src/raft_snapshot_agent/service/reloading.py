@@ -13,6 +13,7 @@ from raft_snapshot_agent.config.clusters import list_identities
 from raft_snapshot_agent.config.keys import KeyPath
 from raft_snapshot_agent.config.loaded import Loaded, LoadedFleet
 from raft_snapshot_agent.config.model import Config
+from raft_snapshot_agent.config.web import WebSettings
 from raft_snapshot_agent.errors import ConfigError
 from raft_snapshot_agent.observe.failures import as_failure
 from raft_snapshot_agent.observe.log_events import LogEvent
@@ -66,6 +67,8 @@ class FileReloader:
         """When to look again whether that is so."""
         self._services: dict[str, ActiveCluster] | None = None
         """The active clusters; `None` before the start."""
+        self._served: WebSettings | None = None
+        """The page of the start, which a reload does not change."""
         self._made: set[Path] = set()
         """Folders of storages that were there since the start."""
         self._limiter = ConcurrencyLimiter(1)
@@ -126,7 +129,9 @@ class FileReloader:
     ) -> ActiveConfig:
         log = open_log(fleet, debug=self._debug)
         before, known = self.fleet, self._services or {}
-        if self._services is not None and fleet.web != before.web:
+        if self._services is None:
+            self._served = fleet.web
+        elif fleet.web not in (before.web, self._served):
             log.warning(
                 "Changes of web take effect after a restart of the agent",
                 fact=LogEvent.RESTART_NEEDED,

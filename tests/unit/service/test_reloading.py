@@ -318,3 +318,13 @@ def test_a_storage_whose_folder_could_not_be_made_gets_it_later(site: Site) -> N
     obstacle.unlink()
     assert site.notices()
     assert (obstacle / "vault").is_dir()
+
+
+def test_a_change_of_the_page_that_is_taken_back_needs_no_restart(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for port, told in ((8299, 0), (8300, 1), (8300, 0), (8299, 0), (8301, 1)):
+        site.common["web"] = {"listen": f"127.0.0.1:{port}"}
+        site.write()
+        site.load()
+        assert capsys.readouterr().err.count("take effect after a restart") == told

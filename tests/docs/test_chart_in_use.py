@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -16,14 +18,15 @@ import pytest
 import trustme
 from tests.cluster.command import call, environment
 from tests.docs.chart import NAMESPACE, Rendered, render
-from tests.docs.chart_cases import CASES, merged
+from tests.docs.chart_cases import BASE, CASES, PAGE, merged
+from tests.docs.reviews import ACCOUNT, Reviews, account_token
 from tests.kube import Kube
 from tests.processes.command import Command
 from tests.shipping import needs_helm
 
 from raft_snapshot_agent.config.load import load_all
 from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
-from raft_snapshot_agent.servers.process import free_ports, release_ports, until
+from raft_snapshot_agent.servers.process import free_ports, program, release_ports, until
 
 pytestmark = [pytest.mark.soak, needs_helm]
 
@@ -184,3 +187,48 @@ def answer(url: str) -> int:
             return error.code
     except (URLError, OSError):
         return 0
+
+
+def test_the_pages_login_and_values_take_a_snapshot(
+    start_bao: Callable[..., OpenBaoCluster], tmp_path: Path
+) -> None:
+    bao, token, tools = start_bao(), account_token(), tmp_path / "tools"
+    tools.mkdir()
+    (tools / "vault").symlink_to(program("bao"))
+    with Reviews() as reviews:
+        (setup,) = re.findall(
+            r"^ *```sh\n( *vault policy.*?)^ *```", PAGE, re.DOTALL | re.MULTILINE
+        )
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        outside_a_pod = f"{reviews.address} kubernetes_ca_cert=@{tmp_path}/ca.pem disable_local_ca_jwt=true token_reviewer_jwt={token}"
+        done = subprocess.run(
+            ["sh", "-euc", dedent(setup).replace("https://kubernetes.default.svc", outside_a_pod)],
+            env={
+                "PATH": f"{tools}:/usr/bin:/bin",
+                "HOME": str(tmp_path),
+                "VAULT_ADDR": bao.leader().address,
+                "VAULT_TOKEN": bao.root_token,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        case = render(BASE)
+        assert case.pod["serviceAccountName"].endswith(ACCOUNT)  # the page's release has its name
+        (projected,) = (one["projected"] for one in case.pod["volumes"] if "projected" in one)
+        assert projected["sources"][0]["serviceAccountToken"]["audience"] == "vault"
+        document = json.loads(case.one("Secret")["stringData"]["config.yaml"])
+        auth = document["vault"]["auth"]
+        document["vault"] = {"address": bao.leader().address, "auth": auth}
+        document["storages"] = [{"type": "local", "path": "/backups"}]
+        file = tmp_path / "config.yaml"
+        file.write_text(json.dumps(_moved(document, tmp_path)))
+        (tmp_path / "var/run/secrets/vault/token").write_text(token)
+
+        taken = call("run", "--once", "-c", file)
+
+    assert taken.code == 0, taken.talk
+    assert len([*(tmp_path / "backups").glob("*.snap")]) == 1
+    assert reviews.asked[0]["token"] == token
+    assert reviews.asked[0]["audiences"] == ["vault"]

@@ -35,7 +35,12 @@ NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-
 RUN = r"""
 FINAL="$SCRATCH/final"
 for volume in $VOLUMES /var/backups/vault; do emptydir "$FINAL$volume"; done
-install -m 0644 "$CONFIG"/* "$FINAL/etc/raft-snapshot-agent/"
+# As a Secret is mounted.
+install -d "$FINAL/etc/raft-snapshot-agent/..data"
+for file in "$CONFIG"/*; do
+  install -m 0440 -g 65532 "$file" "$FINAL/etc/raft-snapshot-agent/..data/"
+  ln -s "..data/${file##*/}" "$FINAL/etc/raft-snapshot-agent/"
+done
 mount -o remount,bind,ro "$FINAL"
 touch "$FINAL/opt/written" 2>/dev/null && exit 70
 

@@ -46,6 +46,12 @@ except Exception as error:
     told["error"] = str(error)
 json.dump(told, sys.stdout)
 """
+_PACK = """
+import json, sys
+from helm_python.chart import package
+asked = json.load(sys.stdin)
+print(package(asked["chart"], destination=asked["folder"]))
+"""
 _VALIDATE = """
 import json, sys, kubernetes_validate
 asked = json.load(sys.stdin)
@@ -116,6 +122,13 @@ def render(values: dict[str, Any]) -> Rendered:
     manifests = [text for name, text in sorted(files.items()) if name.endswith(".yaml")]
     objects = [one for text in manifests for one in yaml.safe_load_all(text) if one]
     return Rendered(objects, notes, told["lint"], told.get("error", ""))
+
+
+def pack(folder: Path) -> Path:
+    """Pack the chart as `helm package` does."""
+    done = _in_tools(_PACK, {"chart": str(CHART), "folder": str(folder)})
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
 
 
 def validate(objects: list[dict[str, Any]], versions: list[str]) -> str:

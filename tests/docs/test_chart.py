@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import tarfile
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from tests.docs.chart import (
     SCHEMA,
     VALUES,
     Rendered,
+    pack,
     render,
     schema_text,
     validate,
@@ -24,6 +27,8 @@ from tests.docs.chart_cases import BASE, CASES, MORE, merged
 from tests.docs.image import DOCKERFILE, stages
 from tests.shipping import needs_helm
 from tests.unit.cli.commands import COMMANDS
+
+from raft_snapshot_agent.errors import ConfigError, PartialFailure, RetentionSuspended
 
 IMAGE = stages(DOCKERFILE.read_text())[-1]
 VERSIONS = ["1.28", "1.32", "1.37"]
@@ -213,3 +218,28 @@ def test_a_probe_can_be_switched_off() -> None:
 
     assert case.error == ""
     assert {"livenessProbe", "readinessProbe"} & case.container.keys() == {"readinessProbe"}
+
+
+@pytest.mark.soak
+@needs_helm
+def test_a_job_is_not_tried_again_once_a_snapshot_is_stored() -> None:
+    case = render(merged(BASE, {"mode": "cronjob"}))
+    job = case.one("CronJob")["spec"]["jobTemplate"]["spec"]
+    (rule,) = job["podFailurePolicy"]["rules"]
+
+    assert case.container["args"] == ["run", "--once"]
+    assert case.pod["restartPolicy"] == "Never"
+    assert rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["containerName"] == case.container["name"]
+    assert {*rule["onExitCodes"]["values"]} == {
+        one.exit_code for one in (ConfigError, PartialFailure, RetentionSuspended)
+    }
+
+
+@pytest.mark.soak
+@needs_helm
+def test_the_packed_chart_has_what_the_links_lead_to(tmp_path: Path) -> None:
+    with tarfile.open(pack(tmp_path)) as packed:
+        names = {one.name.partition("/")[2]: one for one in packed.getmembers()}
+        for link in (CHART / "files").iterdir():
+            assert packed.extractfile(names[f"files/{link.name}"]).read() == link.read_bytes()  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ import yaml
 from tests.docs.image import DOCKERFILE, ROOT, build, instructions, shared, stages
 from tests.shipping import HADOLINT, needs_hadolint
 
-from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster
+from raft_snapshot_agent.servers.openbao import AppRole, OpenBaoCluster, prepare_agent
 
 TEXT = DOCKERFILE.read_text()
+PAGE = (ROOT / "docs" / "kubernetes.md").read_text()
 IMAGE = stages(TEXT)[-1]
 PROGRAM, VOLUMES = IMAGE.lists["ENTRYPOINT"], IMAGE.lists["VOLUME"]
 LOCK = ROOT / "requirements" / "container.txt"
@@ -56,6 +58,7 @@ stat --format '%u %a %n' "$FINAL"/var/backups/vault/snapshots/*
 # It may be stored before the status says so.
 for _ in $(seq 300); do $HEALTH && break; sleep 0.2; done
 $DRILL
+echo "$ROOT_TOKEN" | $RESTORE
 kill -TERM $(pgrep -P $parent)
 wait $parent && echo "ended with 0"
 ls -A "$FINAL/var/cache/raft-snapshot-agent/spool"
@@ -150,8 +153,9 @@ def configuration(folder: Path, bao: OpenBaoCluster, approle: AppRole) -> Path:
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another root folder")
 def test_the_steps_of_the_image_make_an_agent_that_works(
-    bao: OpenBaoCluster, approle: AppRole, tmp_path: Path
+    start_bao: Callable[..., OpenBaoCluster], tmp_path: Path
 ) -> None:
+    bao = start_bao()
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     steps, image = build(TEXT)
@@ -160,12 +164,15 @@ def test_the_steps_of_the_image_make_an_agent_that_works(
         "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         "SCRATCH": str(scratch),
         "SHARED": shared(),
-        "CONFIG": str(configuration(tmp_path / "config", bao, approle)),
+        "CONFIG": str(configuration(tmp_path / "config", bao, prepare_agent(bao))),
         "VOLUMES": " ".join(VOLUMES),
+        "ROOT_TOKEN": bao.root_token,
     }
     run = RUN.replace("$ENTRY", image.enter(*PROGRAM, *image.lists["CMD"]))
     run = run.replace("$HEALTH", image.enter(*image.lists["HEALTHCHECK"]))
     run = run.replace("$DRILL", image.enter(*PROGRAM, "drill", "--latest"))
+    (restore,) = re.findall(r"bash -c \\\n  '(read .* restore --latest)'", PAGE)
+    run = run.replace("$RESTORE", image.enter("bash", "-c", f"{restore} --yes"))
 
     done = subprocess.run(
         [*NAMESPACES, "bash", "-c", f"{steps}\n{run}"],
@@ -183,5 +190,6 @@ def test_the_steps_of_the_image_make_an_agent_that_works(
     assert sum(name.endswith(".snap") for name in stored) == 1
     assert "All is well: the daemon" in done.stdout
     assert re.search(r"^passed +yes$", done.stdout, re.MULTILINE)
+    assert "Restored the snapshot of index" in done.stderr
     assert done.stdout.endswith("ended with 0\n")  # and nothing is left in the spool
     shutil.rmtree(scratch)

@@ -106,12 +106,15 @@ def is_configured(status: AgentStatus, key: AlertKey) -> bool:
 def is_over(status: AgentStatus, key: AlertKey) -> bool:
     """Return whether an alert that is not found has ended, and is not just unknown yet.
 
-    After a start, runs, listings and drills are unknown until the first one has ended.
+    After a start, runs, listings and drills are unknown until the first one has ended; of a
+    disabled cluster, all is.
     """
     event, cluster, storage = key
     found = next((one for one in status.clusters if one.name == cluster), None)
     if found is None:
         return True
+    if found.disabled:
+        return False
     if event is AlertEvent.FAILED:
         is_served = all(_is_served(one, status.at) for one in found.storages)
         return found.failing is None and (found.last_attempt is not None or is_served)

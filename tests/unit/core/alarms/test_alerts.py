@@ -235,6 +235,12 @@ def test_after_a_start_nothing_is_over_that_is_not_known_yet(event: AlertEvent) 
 
 
 @pytest.mark.parametrize("event", CONDITIONS)
+def test_while_a_cluster_is_disabled_nothing_of_it_is_over(event: AlertEvent) -> None:
+    disabled = ClusterStatus("", disabled="a secret is missing")
+    assert not is_over(agent(disabled), (event, "", "s3"))
+
+
+@pytest.mark.parametrize("event", CONDITIONS)
 def test_what_is_known_to_be_well_is_over(event: AlertEvent) -> None:
     well = cluster(
         storage(holding=held()),

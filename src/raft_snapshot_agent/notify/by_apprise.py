@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from math import inf
 from typing import TYPE_CHECKING, Literal, Self
 
 from raft_snapshot_agent.core.alarms.notices import Notice
@@ -50,7 +51,7 @@ class AppriseChannel:
         with _Overheard() as heard:
             sent = service.notify(
                 title=title(notice),
-                body="\n".join(lines(notice)),
+                body="\n".join(lines(notice, _find_room(service))),
                 notify_type=kind,
                 body_format=apprise.NotifyFormat.TEXT,  # else markup of others is taken for ours
             )
@@ -63,7 +64,9 @@ class AppriseChannel:
 
 
 def open_service(url: str) -> apprise.Apprise:
-    """Return the Apprise service for a URL.
+    """Return the Apprise service for a URL, which cuts what is longer than the service accepts.
+
+    By itself, Apprise sends it as it is, and many services refuse it each time.
 
     Raises:
         ConfigError: The library is missing, or does not support the URL.
@@ -80,7 +83,18 @@ def open_service(url: str) -> apprise.Apprise:
             f"Apprise refuses the url ({scheme}://...)",
             hint="write it as Apprise's page on that service says; `apprise -vv` tells more",
         )
+    for one in service:
+        if "overflow_mode" not in vars(one):  # else the url has `overflow`
+            one.overflow_mode = apprise.OverflowMode.TRUNCATE
     return service
+
+
+def _find_room(service: apprise.Apprise) -> float:
+    """Return the most characters of a message that is to be cut; of any other, infinity."""
+    import apprise
+
+    cut = (one for one in service if one.overflow_mode == apprise.OverflowMode.TRUNCATE)
+    return min((one.body_maxlen for one in cut), default=inf)
 
 
 class _Overheard(logging.Filter):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cache
+from html import escape
+from math import inf
 from typing import Any
 
 from raft_snapshot_agent import __version__
@@ -20,6 +22,8 @@ VERSION = 1
 _LONGEST = 1000
 _TEST = "This is a test of the notifications; nothing is wrong."
 _MOST_LINES = 20
+_LINE_END = len("<br />\r\n")
+"""Characters of the longest line end that a service needs."""
 _MOST_ALERTS = 100
 """Most alerts in one document; of the rest it has only the count."""
 _WORDS: Mapping[AlertEvent, str] = {
@@ -94,13 +98,32 @@ def title(notice: Notice) -> str:
     return f"{'Resolved: ' if notice.is_over else ''}Raft snapshots{where}: {words}"
 
 
-def lines(notice: Notice) -> list[str]:
-    """Return the details of a message, one per line."""
+def lines(notice: Notice, room: float = inf) -> list[str]:
+    """Return the details of a message, one per line; of many, the first ones and a count.
+
+    Arguments:
+        notice: The message.
+        room: Most characters of title and lines, even as HTML; the first line is there in any case.
+    """
     if notice.run is not None:
         return [shorten(notice.run.text) or _WORDS[notice.event]]
-    told = [line(one) for one in notice.records[:_MOST_LINES]]
+    first, *others = map(line, notice.records[:_MOST_LINES])
+    count = f"and {len(notice.records)} more"
+    told = [first, *_fit(others, room - sum(map(_measure, (title(notice), first, count))))]
     left = len(notice.records) - len(told)
     return [*told, f"and {left} more"] if left else told
+
+
+def _fit(texts: Iterable[str], room: float) -> Iterator[str]:
+    for text in texts:
+        room -= _measure(text)
+        if room < 0:
+            return
+        yield text
+
+
+def _measure(text: str) -> int:
+    return len(escape(text)) + _LINE_END
 
 
 def line(record: AlertRecord) -> str:

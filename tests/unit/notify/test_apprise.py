@@ -45,6 +45,43 @@ def test_markup_in_what_others_said_is_shown_as_text_where_a_service_takes_marku
     assert "<br" in text  # each alert on a line of its own
 
 
+def mattermost(receiver: Receiver, query: str = "") -> str:
+    return receiver.url.replace("http://", "mmost://") + f"/{'0' * 24}{query}"
+
+
+def test_a_long_message_is_cut_at_a_line_to_what_the_service_takes(receiver: Receiver) -> None:
+    text = "no node answers: <no connection> & no route; " * 6
+    many = [record(cluster=f"tenant-{number:03}", text=text) for number in range(100)]
+    for form in ("text", "markdown"):
+        sender = channel("apprise", url=mattermost(receiver, f"?format={form}"))
+        assert sender.send(notice(*many)) == "sent"
+        told = receiver.messages[-1].document["text"]
+        assert len(told) <= 4000
+        title, *clusters, last = told.splitlines()
+        assert title.endswith("snapshots fail")
+        assert len(clusters) > 5
+        assert last == f"and {100 - len(clusters)} more"
+
+
+def test_a_line_that_is_too_long_for_a_service_is_cut(receiver: Receiver) -> None:
+    subjects = [f"{number}{'c' * 990}" for number in range(3)]
+    long = [record(cluster=one, text="x" * 1000) for one in subjects]
+    assert channel("apprise", url=mattermost(receiver)).send(notice(*long)) == "sent"
+    (message,) = receiver.messages
+    assert 3000 < len(message.document["text"]) <= 4000
+
+
+def test_overflow_in_the_url_says_what_becomes_of_a_long_message(receiver: Receiver) -> None:
+    long = notice(*(record(cluster=f"tenant-{number}", text="x" * 700) for number in range(10)))
+    for mode, count in (("split", 2), ("upstream", 1)):
+        receiver.messages.clear()
+        sender = channel("apprise", url=mattermost(receiver, f"?overflow={mode}"))
+        assert sender.send(long) == "sent"
+        assert len(receiver.messages) == count
+        told = "".join(one.document["text"] for one in receiver.messages)
+        assert "tenant-9: xxx" in told
+
+
 def test_a_service_that_fails_is_told_without_its_url(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:

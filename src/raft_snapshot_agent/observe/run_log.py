@@ -99,15 +99,16 @@ class Journal:
             getattr(log, level)(one.text, fact=event, **own, **lasted)
         return bool(news)
 
-    def end(self, event: LogEvent, now: datetime, *, storage: str = "") -> None:
+    def end(self, event: LogEvent, now: datetime, *, storage: str = "", **fields: str) -> None:
         """Log that a condition has ended, if there was one.
 
         Arguments:
             event: Its event.
             now: The present time.
             storage: Name of the storage that it is about.
+            fields: Other fields of the line, such as a `reason` other than the cure.
         """
-        self.tell(event, [], now, storage=storage)
+        self._end(ConditionKey(event, storage), now, **fields)
 
     def drop(self, is_watched: Callable[[ConditionKey], bool], now: datetime) -> None:
         """Log the end of conditions that a new configuration does not watch any more.
@@ -118,9 +119,12 @@ class Journal:
         """
         for key in self._conditions.list_places():
             if not is_watched(key):
-                self._conditions, news = self._conditions.observe(key, {}, now)
-                for one in news:
-                    _log_end(self.log, key, one, reason="no longer configured")
+                self._end(key, now, reason="no longer configured")
+
+    def _end(self, key: ConditionKey, now: datetime, **fields: str) -> None:
+        self._conditions, news = self._conditions.observe(key, {}, now)
+        for one in news:
+            _log_end(self.log, key, one, **fields)
 
     def report(self, report: Report) -> bool:
         """Log the report of a run; return whether anything in it was new."""

@@ -53,10 +53,10 @@ def describe(
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The problems of storages that a look at them has ended."""
+    """The problems of storages that a change of the status has ended."""
 
     failures: tuple[str, ...] = ()
-    """The storages that failed, and show the snapshot after all."""
+    """The storages that fail no longer."""
     alarms: tuple[str, ...] = ()
     """The storages whose alarm was acknowledged."""
 
@@ -106,23 +106,14 @@ class StatusPublisher:
         Arguments:
             surveys: The result for each storage.
         """
-        ended = Ended()
-
-        def change(status: ClusterStatus) -> ClusterStatus:
-            nonlocal ended
-            after = self._with_surveys(status, surveys)
-            ended = _find_ended(status, after)
-            return after
-
-        self._publish(change)
-        return ended
+        return self._publish_end(lambda status: self._with_surveys(status, surveys))
 
     def begin(self) -> None:
         """Publish that a run has begun."""
         now = self._clock()
         self._publish(lambda status: replace(status, activity=Activity("", now)))
 
-    def end(self, report: Report) -> None:
+    def end(self, report: Report) -> Ended:
         """Publish the result of a run."""
 
         def change(status: ClusterStatus) -> ClusterStatus:
@@ -135,11 +126,11 @@ class StatusPublisher:
             }
             return self._with_surveys(ended, surveys)
 
-        self._publish(change)
+        return self._publish_end(change)
 
-    def served_by_another(self) -> None:
+    def served_by_another(self) -> Ended:
         """Publish that another agent stored what this agent could not."""
-        self._publish(lambda status: status.served_by_another())
+        return self._publish_end(lambda status: status.served_by_another())
 
     @property
     def awaits_operator(self) -> bool:
@@ -165,6 +156,18 @@ class StatusPublisher:
     def changed(self) -> None:
         """Notify readers that a value changed which they look up themselves."""
         self._publish(lambda status: status)
+
+    def _publish_end(self, change: Callable[[ClusterStatus], ClusterStatus]) -> Ended:
+        ended = Ended()
+
+        def compare(status: ClusterStatus) -> ClusterStatus:
+            nonlocal ended
+            after = change(status)
+            ended = _find_ended(status, after)
+            return after
+
+        self._publish(compare)
+        return ended
 
     def _publish(self, change: Callable[[ClusterStatus], ClusterStatus]) -> None:
         self._board.change(self.service.name, change)

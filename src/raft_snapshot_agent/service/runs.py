@@ -21,8 +21,10 @@ from raft_snapshot_agent.observe.spans import record_run
 from raft_snapshot_agent.observe.systemd import SystemdNotifier, summary
 from raft_snapshot_agent.service.active_cluster import ActiveCluster
 from raft_snapshot_agent.service.events import EventQueue
-from raft_snapshot_agent.service.publisher import StatusPublisher
+from raft_snapshot_agent.service.publisher import Ended, StatusPublisher
 from raft_snapshot_agent.service.unattended import Unattended
+
+_STANDS_BY = "this agent stands by"
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,19 +199,22 @@ class Runs:
             return state.served(state.looked_at_again(now), now, _draw())
         after = state.after_others(taken, now, private)
         if state.due(now) - after.due(now):
-            self._publisher.served_by_another()
+            self._tell_ended(self._publisher.served_by_another(), reason=_STANDS_BY)
             self._journal.end(LogEvent.SNAPSHOT_FAILED, now)
         return after
 
     async def _list_taken(self) -> dict[str, list[datetime]]:
         agent = self.service.agent
         taken = await agent.list_taken()
-        ended, now = self._publisher.survey(agent.surveys), self._clock()
+        self._tell_ended(self._publisher.survey(agent.surveys))
+        return taken
+
+    def _tell_ended(self, ended: Ended, **fields: str) -> None:
+        now = self._clock()
         for storage in ended.failures:
-            self._journal.end(LogEvent.SNAPSHOT_NOT_STORED, now, storage=storage)
+            self._journal.end(LogEvent.SNAPSHOT_NOT_STORED, now, storage=storage, **fields)
         for storage in ended.alarms:
             self._journal.end(LogEvent.RETENTION_SUSPENDED, now, storage=storage)
-        return taken
 
     async def _run_once(self, names: Collection[str], again: Collection[str]) -> Report:
         lease, patience = self.service.agent.lease, self.service.patience
@@ -227,7 +232,9 @@ class Runs:
         """Log the report, but only the first skip per slot; return whether it was logged."""
         self._journal.end(LogEvent.SCHEDULE_FAILED, self._clock())
         before, self._last, told = self._last, LastRun.of(report), False
-        self._publisher.end(report)
+        ended = self._publisher.end(report)
+        if self._last.stood_by:
+            self._tell_ended(ended, reason=_STANDS_BY)
         said = record_run(report, self.service.name)
         self._journal.tell(LogEvent.TRACES_NOT_SENT, said, self._clock())
         if not (self._last.stood_by and before.stood_by and again):

@@ -6,6 +6,7 @@ Source: `GET sys/storage/raft/snapshot-auto/status/:name` of its API.
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import takewhile
 from typing import Any
 
 from raft_snapshot_agent.core.state.report import Outcome
@@ -23,12 +24,12 @@ def find_cluster(status: AgentStatus, name: str) -> ClusterStatus | None:
 
 def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
     """Return the response of Vault Enterprise for one of its automated snapshots."""
-    last = cluster.runs[-1] if cluster.runs else None
+    last, fails = (cluster.runs[-1] if cluster.runs else None), _is_failing(cluster)
     activity = cluster.activity
     return {
-        "consecutive_errors": _count_errors(cluster),
+        "consecutive_errors": (cluster.disabled != "") + (_count_errors(cluster) if fails else 0),
         "last_snapshot_end": _time(last.finished_at if last else None),
-        "last_snapshot_error": cluster.disabled or (last.error if last else ""),
+        "last_snapshot_error": cluster.disabled or (last.error if last and fails else ""),
         "last_snapshot_start": _time(last.started_at if last else None),
         "last_snapshot_url": _locate_newest(cluster),
         "next_snapshot_start": _time(cluster.next_due),
@@ -37,13 +38,14 @@ def describe_in_vaults_words(cluster: ClusterStatus) -> dict[str, Any]:
     }
 
 
+def _is_failing(cluster: ClusterStatus) -> bool:
+    """Return whether the last failure lasts; also another agent's snapshot ends it."""
+    return cluster.failing is not None or any(one.failing for one in cluster.storages)
+
+
 def _count_errors(cluster: ClusterStatus) -> int:
-    count = int(cluster.disabled != "")
-    for run in reversed(cluster.runs):
-        if run.outcome is Outcome.OK:
-            break
-        count += 1
-    return count
+    failed = takewhile(lambda run: run.outcome is not Outcome.OK, reversed(cluster.runs))
+    return sum(1 for _ in failed)
 
 
 def _locate_newest(cluster: ClusterStatus) -> str:

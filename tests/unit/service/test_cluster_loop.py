@@ -273,6 +273,29 @@ async def test_what_another_agent_stored_ends_the_failure_of_this_one() -> None:
     assert "Resolved: Snapshot failed: cannot reach the node here" in said.getvalue()
 
 
+async def test_a_folder_of_this_host_fails_no_longer_when_another_agent_takes_over() -> None:
+    agent = Full(None, LeaseHeld("another holds the lease"))
+    now = datetime.now(UTC)
+    board = StatusBoard(AgentStatus("", now, now, (ClusterStatus("", STORAGES),)))
+    async with Loop(agent, board=board) as loop:
+        await loop.says("Could not store the snapshot in disk: full")
+        loop.loop.take_now()
+        await loop.says("Resolved: Could not store the snapshot in disk: full")
+        assert 'reason="this agent stands by"' in loop.said.getvalue()
+    assert board.read().clusters[0].storages[0].failing is None
+
+
+class Full(Agent):
+    """The folder of this host takes no snapshot."""
+
+    async def run_once(self, names: Collection[str], *, again: Collection[str] = ()) -> Report:
+        report = await super().run_once(names, again=again)
+        if report.error is not None:
+            return report
+        results = (Delivery("disk", "local", error=Denied("full")), Delivery("s3", "s3"))
+        return replace(report, deliveries=results)
+
+
 class Refused(Agent):
     """One storage refuses the snapshots of this agent."""
 

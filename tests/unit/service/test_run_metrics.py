@@ -114,6 +114,7 @@ async def test_the_file_is_whole_readable_and_counts_on(tmp_path: Path) -> None:
     assert await left(loaded, report()) == []
     assert await left(loaded, report(failed=StorageUnavailable("no"))) == []
     assert await left(loaded, report(VerificationError("no"))) == []
+    assert samples(file.read_text())["storage_consecutive_failures", "", "local"] == 1
     assert await left(loaded, report(NotLeader("no"))) == []
 
     assert file.stat().st_mode & 0o777 == 0o644
@@ -124,7 +125,7 @@ async def test_the_file_is_whole_readable_and_counts_on(tmp_path: Path) -> None:
     assert found["attempts_total", "", "skipped"] == 1
     assert found["uploads_total", "", "local", "ok"] == 1
     assert found["uploads_total", "", "local", "failed"] == 1
-    assert found["storage_consecutive_failures", "", "local"] == 1
+    assert found["storage_consecutive_failures", "", "local"] == 0, "another agent takes them"
     assert found["verification_failures_total", ""] == 1
     assert {name[0] for name in found if name[0].startswith("process_")} == set()
 

@@ -148,6 +148,14 @@ def test_what_is_known_of_a_stored_snapshot_is_listed(state: str) -> None:
     assert [one[state] for one in both["snapshots"]] == [True, False]
 
 
+def test_vault_enterprises_errors_end_with_a_snapshot_of_another_agent() -> None:
+    failed = KINDS["failed"]().clusters[0]
+    assert describe_in_vaults_words(failed)["consecutive_errors"] > 0
+    served = describe_in_vaults_words(failed.served_by_another())
+    assert (served["consecutive_errors"], served["last_snapshot_error"]) == (0, "")
+    assert served["last_snapshot_end"] == describe_in_vaults_words(failed)["last_snapshot_end"]
+
+
 def test_the_words_of_vault_enterprise() -> None:
     status = KINDS["partial"]()
     told = describe_in_vaults_words(status.clusters[0])

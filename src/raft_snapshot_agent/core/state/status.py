@@ -208,15 +208,25 @@ class ClusterStatus:
 
     def served_by_another(self) -> ClusterStatus:
         """Return the status after another agent stored what this agent could not."""
-        return replace(self, role=Role.STANDS_BY, failing=None)
+        return replace(self.standing_by(), failing=None)
+
+    def standing_by(self) -> ClusterStatus:
+        """Return the status of an agent that leaves the snapshots to another.
+
+        Folders of its own host get none now, so nothing would ever end their failures.
+        """
+        storages = tuple(
+            replace(one, failing=None) if one.is_private else one for one in self.storages
+        )
+        return replace(self, role=Role.STANDS_BY, storages=storages)
 
     def ended(self, report: Report) -> ClusterStatus:
         """Return the status after a finished run."""
         attempts = dict(Counter(self.attempts) + Counter({report.outcome.value: 1}))
         told = replace(self, activity=None, attempts=attempts, last_attempt=report.started_at)
         if report.outcome is Outcome.SKIPPED:
-            role = self.role if isinstance(report.error, LeaseFree) else Role.STANDS_BY
-            return replace(told, role=role, failing=self.failing if report.leaves_open else None)
+            after = told if isinstance(report.error, LeaseFree) else told.standing_by()
+            return replace(after, failing=self.failing if report.leaves_open else None)
         if report.outcome is Outcome.STOPPED:
             return told
         results = {one.storage: one for one in report.deliveries}

@@ -135,6 +135,16 @@ def test_without_the_lease_a_failure_lasts_until_somebody_has_stored(
     )
 
 
+@pytest.mark.parametrize("error", [NotLeader("no"), LeaseHeld("b has it")])
+def test_who_stands_by_has_no_failing_folder_of_its_own_host(error: AgentError) -> None:
+    """Nothing would be stored there, so nothing would end it; what is shared still counts."""
+    fails = CLUSTER.ended(report("disk", "far"))
+    given = fails.ended(report(error=LeaseFree("given away")))
+    assert all(one.failing for one in given.storages), "nobody has taken over yet"
+    for waits in (fails.ended(report(error=error)), fails.served_by_another()):
+        assert [one.failing is not None for one in waits.storages] == [False, True]
+
+
 def test_who_stands_by_and_cannot_find_out_who_leads_does_not_work() -> None:
     waits = CLUSTER.ended(report(error=NotLeader("no")))
     lost = report(error=Unreachable("no"))

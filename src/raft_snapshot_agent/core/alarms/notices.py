@@ -146,7 +146,7 @@ def _observe_alerts(
             continue
         alert = found.get(key)
         if alert is not None:
-            records[key] = replace(record, alert=_continue(record, alert), ended=None)
+            records[key] = _continue(record, alert)
         elif kept := _keep_record(record, wishes, status):
             records[key] = kept
     for key, alert in found.items():
@@ -155,11 +155,16 @@ def _observe_alerts(
     return records
 
 
-def _continue(record: AlertRecord, alert: Alert) -> Alert:
-    """Return an alert with its beginning, which a restart forgets; after an end it is a new one."""
-    if record.ended is not None:
-        return alert
-    return replace(alert, since=min(alert.since, record.alert.since))
+def _continue(record: AlertRecord, alert: Alert) -> AlertRecord:
+    """Return the record of an alert that is found again.
+
+    It keeps its beginning, which a restart forgets. After an end, or where a warning has become
+    critical, it is a new one; of the latter nobody was told yet.
+    """
+    is_worse = alert.critical and not record.alert.critical
+    if record.ended is None and not is_worse:
+        alert = replace(alert, since=min(alert.since, record.alert.since))
+    return replace(record, alert=alert, told=None if is_worse else record.told, ended=None)
 
 
 def _keep_record(record: AlertRecord, wishes: Wishes, status: AgentStatus) -> AlertRecord | None:

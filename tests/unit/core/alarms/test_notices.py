@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.core.statuses import HOUR, NOW, agent, cluster, minutes, run, storage
+from tests.unit.core.statuses import HOUR, NOW, agent, cluster, held, minutes, run, storage
 
 from raft_snapshot_agent.core.alarms.alert_events import CONDITIONS, AlertEvent, Wishes
 from raft_snapshot_agent.core.alarms.notices import (
@@ -21,9 +22,11 @@ from raft_snapshot_agent.core.alarms.notices import (
     due_notices,
     observe,
 )
+from raft_snapshot_agent.core.state.drill_status import DrillSchedule, DrillStatus
 from raft_snapshot_agent.core.state.report import Outcome
 from raft_snapshot_agent.core.state.role import Role
 from raft_snapshot_agent.core.state.status import Activity, ClusterStatus, LeaseStatus
+from raft_snapshot_agent.core.state.storage_status import OngoingFailure
 
 ALL = Wishes(frozenset({*CONDITIONS, AlertEvent.RECOVERED}), 6 * HOUR)
 CHECK = Wishes(
@@ -113,6 +116,47 @@ def test_what_comes_and_goes_is_no_flood() -> None:
         status = FAILS if second // 10 % 2 == 0 else WELL
         messages += len(told.look(status, at=NOW + timedelta(seconds=second)))
     assert messages <= HOUR / GROUP_PAUSE
+
+
+PASSED = DrillStatus("a.snap", passed=True, at=NOW - 48 * HOUR)
+NOT_HELD = cluster(drill=PASSED, drills=DrillSchedule(failing=OngoingFailure("no server", NOW)))
+DRILL_FAILED = cluster(drill=DrillStatus("a.snap", passed=False, at=NOW + minutes(9)))
+
+
+def test_a_warning_that_becomes_critical_is_told_at_once() -> None:
+    told = Told()
+    assert short(told.look(NOT_HELD)) == [("drill_failed", 1, False)]
+    (worse,) = told.look(DRILL_FAILED, at=NOW + minutes(10))
+    (record,) = worse.records
+    assert (record.alert.critical, record.told) == (True, None)
+    assert record.alert.since == NOW + minutes(9), "the failure began with the drill"
+    for milder in (DRILL_FAILED, NOT_HELD):
+        assert told.look(milder, at=NOW + HOUR) == []
+    assert short(told.look(DRILL_FAILED, at=NOW + 2 * HOUR)) == [("drill_failed", 1, False)]
+
+
+def test_a_warning_that_is_over_and_comes_back_critical_is_told() -> None:
+    told = Told()
+    told.look(NOT_HELD)
+    fine = cluster(drill=PASSED, drills=DrillSchedule(NOW + 9 * HOUR, NOW + 9 * HOUR))
+    assert told.look(fine, at=NOW + minutes(1)) == [], "its end waits for the group"
+    assert short(told.look(DRILL_FAILED, at=NOW + minutes(6))) == [("drill_failed", 1, False)]
+
+
+@pytest.mark.parametrize("event", [AlertEvent.STALE, AlertEvent.PARTIAL])
+def test_a_storage_that_becomes_required_while_it_lacks_snapshots_is_told(
+    event: AlertEvent,
+) -> None:
+    def lacking(*, required: bool) -> ClusterStatus:
+        if event is AlertEvent.PARTIAL:
+            return cluster(storage(failing="full", required=required))
+        old = held(age=5 * HOUR, required=required)
+        return cluster(storage(holding=old, required=required))
+
+    told = Told()
+    told.look(lacking(required=False))
+    (worse,) = told.look(lacking(required=True), at=NOW + minutes(6))
+    assert (worse.event, worse.records[0].alert.critical) == (event, True)
 
 
 def test_what_begins_again_before_its_end_is_told_is_told_with_its_own_beginning() -> None:

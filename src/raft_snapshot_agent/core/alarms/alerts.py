@@ -207,7 +207,9 @@ def _list_alike(cluster: ClusterStatus, run: RunSummary) -> list[StorageStatus]:
 
 def _of_storage(storage: StorageStatus, cluster: str, now: datetime) -> Iterator[Alert]:
     def alert(event: AlertEvent, text: str) -> Alert:
-        return Alert(event, cluster, storage.name, text, storage.listed_at or now)
+        # Both can wait until the morning, as `check` says: snapshots are taken and stored.
+        since = storage.listed_at or now
+        return Alert(event, cluster, storage.name, text, since, critical=False)
 
     holding = storage.holding
     if reason := storage.alarm or ("" if holding is None else holding.alarm):

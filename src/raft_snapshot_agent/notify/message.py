@@ -30,7 +30,7 @@ _WORDS: Mapping[AlertEvent, str] = {
     AlertEvent.FAILED: "snapshots fail",
     AlertEvent.PARTIAL: "a storage does not get its snapshots",
     AlertEvent.STALE: "the newest snapshot is too old",
-    AlertEvent.GUARD_ALARM: "a snapshot looks like another cluster's, nothing is pruned",
+    AlertEvent.GUARD_ALARM: "an unexpected snapshot, nothing is pruned",
     AlertEvent.DRILL_FAILED: "a drill failed or could not be run",
     AlertEvent.SCRUB_FAILED: "a stored snapshot is broken",
     AlertEvent.LEASE_UNUSABLE: "the lease cannot be used",

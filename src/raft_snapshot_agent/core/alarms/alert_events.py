@@ -17,7 +17,7 @@ class AlertEvent(StrEnum):
     STALE = "stale"
     """The newest whole snapshot of a storage is too old, for whatever reason."""
     GUARD_ALARM = "guard_alarm"
-    """A snapshot seems to be from another cluster; retention is suspended."""
+    """A snapshot is not as expected, such as one of another cluster; retention is suspended."""
     DRILL_FAILED = "drill_failed"
     """The last drill failed, or a scheduled one cannot be run or is overdue."""
     SCRUB_FAILED = "scrub_failed"

@@ -131,8 +131,9 @@ def is_over(status: AgentStatus, key: AlertKey) -> bool:
     if event is AlertEvent.PARTIAL:
         runs = bool(held.uploads) or found.role is Role.STANDS_BY
         return runs or _is_served(held, status.at)
-    listed = held.holding is not None and held.holding.error is None and held.holding.census
-    return bool(listed) or (event is AlertEvent.GUARD_ALARM and bool(held.uploads))
+    if event is AlertEvent.GUARD_ALARM:
+        return held.holding is not None and held.holding.survey.alarm is not None
+    return held.holding is not None and held.holding.error is None and bool(held.holding.census)
 
 
 def _concerns(problem: Problem, cluster: ClusterStatus) -> bool:

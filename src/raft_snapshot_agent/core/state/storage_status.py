@@ -139,7 +139,7 @@ class StorageStatus:
         if survey.error is not None:
             survey = replace(before.survey, error=survey.error)
         if survey.alarm is None:
-            survey = replace(survey, alarm=self.alarm)
+            survey = replace(survey, alarm=before.survey.alarm)
         if survey.scrubbed is None:
             survey = replace(survey, scrubbed=before.survey.scrubbed)
         if survey.drill is None:

@@ -242,12 +242,18 @@ def test_while_a_cluster_is_disabled_nothing_of_it_is_over(event: AlertEvent) ->
 
 @pytest.mark.parametrize("event", CONDITIONS)
 def test_what_is_known_to_be_well_is_over(event: AlertEvent) -> None:
+    listed = held()
     well = cluster(
-        storage(holding=held()),
+        storage(holding=replace(listed, survey=listed.survey.noted("", 0))),
         lease=LeaseStatus("x", held=True),
         drill=replace(DRILL, passed=True),
     )
     assert is_over(agent(well), (event, "", "s3"))
+
+
+def test_an_alarm_whose_note_cannot_be_read_is_not_over() -> None:
+    listed = cluster(storage(holding=held()))
+    assert not is_over(agent(listed), (AlertEvent.GUARD_ALARM, "", "s3"))
 
 
 @pytest.mark.parametrize("event", CONDITIONS)

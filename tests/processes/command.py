@@ -163,7 +163,9 @@ class Command:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # a daemon would be waited for until the test's own limit
+            self.kill()
         for stream in (self.stdin, self.stdout, self.stderr):
             if stream:
                 stream.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib import import_module
 from pkgutil import iter_modules
@@ -21,15 +21,20 @@ def preload(fleet: LoadedFleet) -> None:
 
     A standby may need its storages after weeks only. Modules of two versions may not fit together.
     """
-    for name in {name for one in fleet.clusters.values() for name in _list_needed(one.config)}:
+    configs = [one.config for one in fleet.clusters.values()]
+    for name in {*_RUN, *_list_for_drills(configs), *_list_of_storages(configs)}:
         # Whatever is wrong, such as a missing library, is reported where it is used.
         with suppress(Exception):
-            import_module(name)
+            import_module(f"{_TOP}.{name}")
 
 
-def _list_needed(config: Config) -> Iterator[str]:
-    drills = () if config.drill.schedule is None else _DRILL
-    yield from (f"{_TOP}.{name}" for name in (*_RUN, *drills))
-    for storage in config.storages:
-        package = import_module(type(storage).__module__.rpartition(".")[0])
-        yield from (one.name for one in iter_modules(package.__path__, f"{package.__name__}."))
+def _list_for_drills(configs: Iterable[Config]) -> Iterable[str]:
+    return _DRILL if any(one.drill.schedule is not None for one in configs) else ()
+
+
+def _list_of_storages(configs: Iterable[Config]) -> Iterator[str]:
+    # Thousands of clusters have a few types of storages.
+    types = {type(storage) for one in configs for storage in one.storages}
+    for package in {one.__module__.rpartition(".")[0] for one in types}:
+        prefix = package.removeprefix(f"{_TOP}.")
+        yield from (one.name for one in iter_modules(import_module(package).__path__, f"{prefix}."))

@@ -175,6 +175,7 @@ def test_one_storage_is_enough_to_go_on_from(site: Site, lost: str) -> None:
     assert all((b - a).total_seconds() >= 4 for a, b in pairwise(kept))
 
 
+@pytest.mark.soak
 def test_failed_attempts_are_spaced_out_until_one_succeeds(site: Site, server: LyingProxy) -> None:
     moments: list[float] = []
     misfortune = times(2, status(500, {"errors": ["internal error"]}))
@@ -238,6 +239,7 @@ async def says(said: io.StringIO, words: str) -> None:
             await anyio.sleep(0.02)
 
 
+@pytest.mark.soak
 def test_token_is_renewed_while_nothing_else_happens_and_revoked_at_the_end(
     start_bao: StartBao, tmp_path: Path, seaweed: SeaweedFS, bucket: str
 ) -> None:
@@ -264,6 +266,7 @@ def test_token_is_renewed_while_nothing_else_happens_and_revoked_at_the_end(
         assert token not in daemon.said
 
 
+@pytest.mark.soak
 def test_run_that_takes_longer_than_the_interval(site: Site, server: LyingProxy) -> None:
     every(site, "2s")
     running: list[int] = []

@@ -162,6 +162,7 @@ def test_one_of_two_works_and_the_other_takes_over_at_once_when_it_stops(
         assert min(c - a for a, c in zip(taken, taken[2:], strict=False)) >= every - SECOND
 
 
+@pytest.mark.soak
 def test_a_single_run_leaves_the_work_to_whoever_holds_the_lease(
     crew: Callable[..., Crew],
 ) -> None:
@@ -255,6 +256,7 @@ def _unconditionally(exchange: Exchange) -> None:
         exchange.answer(response.status, response.getheaders(), body)
 
 
+@pytest.mark.soak
 def test_who_fails_gives_the_lease_to_one_that_may_do_better(crew: Callable[..., Crew]) -> None:
     team = crew("local", UNHURRIED, schedule={"every": "3s"})
     team.sites[0].more["lease"] |= {"max_failures": 2}

@@ -95,6 +95,7 @@ def test_every_rule_is_seen_to_fire_and_to_resolve() -> None:
         assert not seen[-1], name
 
 
+@pytest.mark.soak
 @needs_promtool
 def test_promtool_accepts_the_rules() -> None:
     assert promtool("check", "rules", ALERTS) == ""

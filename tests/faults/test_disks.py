@@ -41,6 +41,7 @@ def test_folder_is_full(big_site: Site) -> None:
         big_site.fails_partly("local", "No space left on device")
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("big_server")
 def test_folder_is_full_of_what_no_rule_keeps(big_site: Site) -> None:
     """Whoever keeps fewer snapshots, as the hint says, has room for the next."""

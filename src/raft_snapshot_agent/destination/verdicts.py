@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from raft_snapshot_agent.core.snapshots.naming import Naming, parse
 from raft_snapshot_agent.core.snapshots.note_names import NoteNames
-from raft_snapshot_agent.core.snapshots.scrub_note import LastReading, ScrubNote, has_signature
 from raft_snapshot_agent.core.snapshots.signing import SigningKeys
 from raft_snapshot_agent.core.snapshots.snapshot import Condemnation, Sidecar, Stored
 from raft_snapshot_agent.destination import verification
@@ -19,6 +19,9 @@ from raft_snapshot_agent.destination.sidecars import read_if_any, read_small
 from raft_snapshot_agent.destination.verification import Copy, Reading, SnapshotState
 from raft_snapshot_agent.errors import SnapshotNotFound, StorageError
 from raft_snapshot_agent.storage.base import BytesSource, Storage
+
+if TYPE_CHECKING:
+    from raft_snapshot_agent.core.snapshots.scrub_note import LastReading
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,8 @@ class Verdicts:
         """Mark a snapshot as this verdict requires; one that is intact is so for the scrub, too."""
         await self.mark(stored, verdict, now)
         if verdict.state is SnapshotState.WHOLE:
+            from raft_snapshot_agent.core.snapshots.scrub_note import LastReading
+
             await self.replace_finding(stored.name, LastReading(now), now)
 
     async def replace_finding(self, name: str, reading: LastReading | None, now: datetime) -> None:
@@ -66,6 +71,9 @@ class Verdicts:
             reading: A later reading; `None`: it was replaced, and the next scrub reads it.
             now: The present time.
         """
+        # A run that finds nothing broken does without it.
+        from raft_snapshot_agent.core.snapshots.scrub_note import ScrubNote, has_signature
+
         keys = None if self.signing is None else self.signing()
         notes = NoteNames.of(self.static_name).scrub
         text = await read_if_any(self.storage, notes)

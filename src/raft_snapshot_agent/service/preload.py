@@ -11,7 +11,13 @@ from raft_snapshot_agent.config.loaded import LoadedFleet
 from raft_snapshot_agent.config.model import Config
 
 _TOP = "raft_snapshot_agent"
-_RUN = ("backup.finish", "backup.taken", "error_text", "network.exchange")
+_RUN = (
+    "backup.finish",
+    "backup.taken",
+    "core.snapshots.scrub_note",
+    "error_text",
+    "network.exchange",
+)
 """What a run or its failure needs; commands without a run start faster without it."""
 _DRILL = ("config.drill_host", "config.drill_seal", "restore.choice", "restore.rehearsal")
 

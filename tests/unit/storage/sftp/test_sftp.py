@@ -89,6 +89,7 @@ async def test_a_connection_cut_half_way_leaves_nothing(place: Sftp, line: Cutti
     assert place.keys() == place.pending() == []
 
 
+@pytest.mark.soak
 async def test_a_server_that_stalls_is_given_up_and_swept_later(
     place: Sftp, line: CuttingTcpProxy
 ) -> None:
